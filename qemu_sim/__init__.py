@@ -1,0 +1,1 @@
+"""A QMP-speaking mock QEMU whose descriptors are real."""

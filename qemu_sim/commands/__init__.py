@@ -1,0 +1,1 @@
+"""QMP commands, one file per QAPI module; each registers itself."""

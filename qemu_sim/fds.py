@@ -1,0 +1,114 @@
+"""File descriptors with exactly one owner.
+
+An `Fd` owns its number: `close` is repeatable, `detach` gives the number away and
+poisons the wrapper, and forgetting one raises ResourceWarning (an error in the
+tests). Numbers travel between functions only as `Fd`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import warnings
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+from qemu_sim.errors import FdError
+
+_CLOSED = -1
+_SYS_KCMP = 312  # x86_64; Linux arch/x86/entry/syscalls/syscall_64.tbl
+_KCMP_FILE = 0
+
+
+class Fd:
+    """Owner of one open descriptor."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        """Take ownership of `number`, an open descriptor."""
+        if number < 0:
+            raise FdError(f"not a descriptor: {number}")
+        self._number = number
+
+    @classmethod
+    def duplicate(cls, number: int) -> Self:
+        """Own a CLOEXEC duplicate of somebody else's descriptor `number`."""
+        return cls(fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 0))
+
+    @property
+    def closed(self) -> bool:
+        """True once closed or given away."""
+        return self._number == _CLOSED
+
+    def fileno(self) -> int:
+        """The number, still owned here. Raises FdError when there is none left."""
+        if self._number == _CLOSED:
+            raise FdError("descriptor is closed or was given away")
+        return self._number
+
+    def share(self) -> Fd:
+        """Return a second owner of the same open file (a CLOEXEC duplicate)."""
+        return Fd.duplicate(self.fileno())
+
+    def detach(self) -> int:
+        """Give the number away; this wrapper is closed from now on."""
+        number = self.fileno()
+        self._number = _CLOSED
+        return number
+
+    def close(self) -> None:
+        """Close the descriptor; nothing happens the second time."""
+        number, self._number = self._number, _CLOSED
+        if number != _CLOSED:
+            os.close(number)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_number", _CLOSED) != _CLOSED:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self.close()
+
+    def __repr__(self) -> str:
+        return "<Fd closed>" if self._number == _CLOSED else f"<Fd {self._number}>"
+
+
+def close_all(fds: Iterable[Fd]) -> None:
+    """Close each of `fds`."""
+    for fd in fds:
+        fd.close()
+
+
+def same_open_file(pid_a: int, fd_a: int, pid_b: int, fd_b: int) -> bool:
+    """Whether two descriptors, maybe of two processes, are one open file (kcmp(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    order: int = libc.syscall(_SYS_KCMP, pid_a, pid_b, _KCMP_FILE, fd_a, fd_b)
+    if order < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), "kcmp")
+    return order == 0
+
+
+def open_descriptors(pid: int | str = "self") -> dict[int, str]:
+    """Census of a process: descriptor number to what it refers to (from /proc)."""
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:  # the descriptor of the listing itself
+            continue
+    return found
+
+
+class TaggedFd(NamedTuple):
+    """A descriptor and what it is for: `role` such as "queue" or "kick", `index` within the role."""
+
+    role: str
+    index: int
+    fd: Fd

@@ -1,0 +1,1 @@
+"""What the simulated guest does with its NICs and disks while its machine runs."""

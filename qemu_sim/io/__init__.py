@@ -1,0 +1,1 @@
+"""The only rooms that know sockets: bytes and descriptors on the event loop."""

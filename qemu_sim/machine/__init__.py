@@ -1,0 +1,1 @@
+"""The machine: an aggregate of run state, events, backends, devices and migration."""

@@ -1,0 +1,1 @@
+"""One machine becomes another: the stream, the hand-over, the status table."""

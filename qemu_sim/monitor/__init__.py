@@ -1,0 +1,1 @@
+"""Monitors: QMP sessions on sockets, pipes and inherited descriptors."""

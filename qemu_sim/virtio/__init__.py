@@ -1,0 +1,1 @@
+"""Guest RAM and the split virtqueue in it. Source: the VIRTIO 1.2 specification."""

@@ -1,0 +1,1 @@
+"""Pure protocol arithmetic: bytes, descriptors and the time come in as arguments."""
