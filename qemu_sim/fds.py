@@ -12,7 +12,8 @@ import fcntl
 import os
 import warnings
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import Self
 
 from qemu_sim.errors import FdError
 
@@ -106,8 +107,9 @@ def open_descriptors(pid: int | str = "self") -> dict[int, str]:
     return found
 
 
-class TaggedFd(NamedTuple):
-    """A descriptor and what it is for: `role` such as "queue" or "kick", `index` within the role."""
+@dataclass(frozen=True, slots=True)
+class TaggedFd:
+    """A descriptor and its use: a `role` such as "queue" or "kick", an `index` within it."""
 
     role: str
     index: int

@@ -1,0 +1,197 @@
+"""Socket addresses: the QAPI SocketAddress, the legacy URI, and a socket made of either.
+
+QEMU: qapi/sockets.json, util/qemu-sockets.c
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from typing import Any, NamedTuple
+
+from qemu_sim.errors import QMPError
+
+_UNIX_PATH_MAX = 107  # sizeof(sun_path) - 1, Linux include/uapi/linux/un.h
+
+
+class UnixAddress(NamedTuple):
+    """A path in the file system."""
+
+    path: str
+
+    def to_qapi(self) -> dict[str, Any]:
+        """Return the QAPI SocketAddress."""
+        return {"type": "unix", "path": self.path}
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+class InetAddress(NamedTuple):
+    """A TCP host and port, both strings as in QAPI."""
+
+    host: str
+    port: str
+
+    def to_qapi(self) -> dict[str, Any]:
+        """Return the QAPI SocketAddress."""
+        return {"type": "inet", "host": self.host, "port": self.port}
+
+    def __str__(self) -> str:
+        return f"tcp:{self.host}:{self.port}"
+
+
+class FdAddress(NamedTuple):
+    """A descriptor by number or by the name `getfd` gave it."""
+
+    name: str
+
+    def to_qapi(self) -> dict[str, Any]:
+        """Return the QAPI SocketAddress."""
+        return {"type": "fd", "str": self.name}
+
+    def __str__(self) -> str:
+        return f"fd:{self.name}"
+
+
+SocketAddress = UnixAddress | InetAddress | FdAddress
+
+
+def unix_address(path: str) -> UnixAddress:
+    """Check a socket path. Raises QMPError in QEMU's words."""
+    if len(os.fsencode(path)) > _UNIX_PATH_MAX:
+        raise QMPError(f"UNIX socket path '{path}' is too long")
+    return UnixAddress(path)
+
+
+def inet_address(text: str) -> InetAddress:
+    """Read `HOST:PORT` or `[IPV6]:PORT`. Raises QMPError in QEMU's words."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise QMPError(f"host in IPv6 format must be in square brackets: '{text}'")
+    if not colon or not port:
+        raise QMPError(f"error parsing address '{text}'")
+    return InetAddress(host, port.split(",", 1)[0])
+
+
+def from_qapi(address: dict[str, Any]) -> SocketAddress:
+    """Read a (flat) QAPI SocketAddress that was already checked against the schema."""
+    kind = address["type"]
+    if kind == "unix":
+        return unix_address(address["path"])
+    if kind == "inet":
+        return InetAddress(address["host"], address["port"])
+    if kind == "fd":
+        return FdAddress(address["str"])
+    raise QMPError(f"socket address type '{kind}' is not simulated by qemu-sim")
+
+
+async def connect(address: UnixAddress | InetAddress) -> socket.socket:
+    """Connect a non-blocking stream socket.
+
+    Raises QMPError `Failed to connect to '…': …`, as QEMU words it.
+    """
+    loop = asyncio.get_running_loop()
+    sock: socket.socket | None = None
+    try:
+        if isinstance(address, UnixAddress):
+            sock = _stream_socket(socket.AF_UNIX)
+            await loop.sock_connect(sock, address.path)
+            return sock
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        family, _, _, _, target = found[0]
+        sock = _stream_socket(family)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await loop.sock_connect(sock, target)
+    except socket.gaierror as error:
+        reason = f"address resolution failed for {_bare(address)}: {error.strerror}"
+        raise QMPError(reason) from None
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        raise QMPError(
+            f"Failed to connect to '{_bare(address)}': {os.strerror(error.errno or 0)}"
+        ) from None
+    else:
+        return sock
+
+
+def listen(address: UnixAddress | InetAddress, backlog: int = 1) -> socket.socket:
+    """Bind and listen. A unix socket is 0600 from birth and replaces a stale file.
+
+    Raises QMPError `Failed to bind socket to …: …`, as QEMU words it.
+    """
+    if isinstance(address, UnixAddress):
+        return _listen_unix(address.path, backlog)
+    try:
+        found = socket.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise QMPError(
+            f"address resolution failed for {_bare(address)}: {error.strerror}"
+        ) from None
+    family, _, _, _, target = found[0]
+    sock = _stream_socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(target)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise QMPError(
+            f"Failed to find an available port: {os.strerror(error.errno or 0)}"
+        ) from None
+    return sock
+
+
+def bound_address(sock: socket.socket) -> dict[str, Any]:
+    """Return the QAPI SocketAddress a listening socket really has (port 0 resolved)."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return {"path": name, "type": "unix"}
+    family = {"ipv4": True} if sock.family == socket.AF_INET else {"ipv6": True}
+    return {"port": str(name[1]), **family, "host": name[0], "type": "inet"}
+
+
+def _listen_unix(path: str, backlog: int) -> socket.socket:
+    sock = _stream_socket(socket.AF_UNIX)
+    # The mode must be right before anybody can connect, so not by chmod.
+    umask = os.umask(0o177)
+    try:
+        _remove_socket(path)
+        sock.bind(path)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise QMPError(
+            f"Failed to bind socket to {path}: {os.strerror(error.errno or 0)}"
+        ) from None
+    finally:
+        os.umask(umask)
+    return sock
+
+
+def _remove_socket(path: str) -> None:
+    """Remove a stale socket, but never a file of another kind."""
+    try:
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _stream_socket(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock.setblocking(False)
+    return sock
+
+
+def _bare(address: UnixAddress | InetAddress) -> str:
+    if isinstance(address, UnixAddress):
+        return address.path
+    return f"{address.host}:{address.port}"

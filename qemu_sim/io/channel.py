@@ -1,0 +1,236 @@
+"""A connected stream on the event loop: bytes, and descriptors on a unix socket.
+
+QEMU: io/channel-socket.c
+
+asyncio's own transports drop passed descriptors silently, so this reads with
+recvmsg and writes with sendmsg on a raw non-blocking socket.
+
+- Descriptors are wrapped as `Fd` the moment they arrive, CLOEXEC from birth.
+- MSG_CTRUNC is fatal: some descriptors were lost, and nobody can say which.
+- A queued descriptor is a duplicate that stays with its bytes; the caller keeps its own.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import collections
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from qemu_sim.errors import WireError
+from qemu_sim.fds import Fd, close_all
+
+MAX_FDS = 253  # SCM_MAX_FD, Linux include/net/scm.h
+_READ_SIZE = 256 * 1024
+_ANCILLARY_SIZE = socket.CMSG_SPACE(MAX_FDS * 4)
+_INT_SIZE = array.array("i").itemsize
+
+
+class Channel:
+    """Bytes and descriptors of one connected socket.
+
+    `on_data(data, fds)` is called for each read; the callee owns `fds`. `on_close(error)`
+    is called once: None at the peer's orderly end, else what broke the connection.
+    Neither is called after `close`.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Take ownership of `sock`, a connected stream socket."""
+        sock.setblocking(False)
+        self._sock = sock
+        self._fileno = sock.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._carries_fds = sock.family == socket.AF_UNIX
+        self._out: collections.deque[tuple[memoryview, list[Fd]]] = collections.deque()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._reading = False
+        self._error: Exception | None = None
+        self.on_data: Callable[[bytes, list[Fd]], None] = _refuse_data
+        self.on_close: Callable[[Exception | None], None] = _ignore_close
+        self.queued_bytes = 0
+
+    @property
+    def carries_fds(self) -> bool:
+        """Whether descriptors can travel (a unix socket)."""
+        return self._carries_fds
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called or the connection ended."""
+        return self._fileno < 0
+
+    def peer_credentials(self) -> tuple[int, int, int] | None:
+        """Pid, uid and gid of the peer of a unix socket (SO_PEERCRED), else None."""
+        return peer_credentials(self._sock)
+
+    def start_reading(self) -> None:
+        """Deliver what arrives from now on."""
+        if not self._reading and not self.closed:
+            self._reading = True
+            self._loop.add_reader(self._fileno, self._readable)
+
+    def pause_reading(self) -> None:
+        """Leave what arrives in the kernel until `start_reading`."""
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fileno)
+
+    def send(self, data: bytes | memoryview, fds: Sequence[Fd] = ()) -> None:
+        """Send `data` in order; `fds` ride on its first byte and stay the caller's.
+
+        Raises WireError for descriptors on a channel that carries none, without data,
+        or more than 253 of them. Data for a broken connection is dropped: `on_close` tells.
+        """
+        if fds and (not self._carries_fds or not data or len(fds) > MAX_FDS):
+            raise WireError(f"cannot send {len(fds)} descriptors with {len(data)} bytes")
+        if self.closed or self._error is not None:
+            return
+        view = memoryview(data)
+        if not self._out:
+            view = view[self._try_send(view, fds) :]
+            if self._error is not None or not view:
+                return
+            fds = () if len(view) < len(data) else fds
+        if not self._out:
+            self._loop.add_writer(self._fileno, self._writable)
+            self._drained.clear()
+        # A queue of its own bytes: the caller may reuse its buffer.
+        self._out.append((memoryview(bytes(view)), [fd.share() for fd in fds]))
+        self.queued_bytes += len(view)
+
+    async def drain(self) -> None:
+        """Wait until all that was sent is with the kernel. Raises what broke the connection."""
+        await self._drained.wait()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """End the connection; what is still queued is lost."""
+        if self.closed:
+            return
+        self.pause_reading()
+        self._drop_queue()
+        self._fileno = -1
+        self._sock.close()
+
+    def detach(self) -> Fd:
+        """Give up the descriptor, which stays open; what is still queued is lost."""
+        self.pause_reading()
+        self._drop_queue()
+        self._fileno = -1
+        return Fd(self._sock.detach())
+
+    def _readable(self) -> None:
+        try:
+            data, fds = receive(self._sock, _READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except (OSError, WireError) as error:
+            self._fail(error)
+            return
+        if data:
+            self.on_data(data, fds)
+        else:
+            close_all(fds)
+            self._fail(None)
+
+    def _writable(self) -> None:
+        while self._out:
+            view, fds = self._out[0]
+            sent = self._try_send(view, fds)
+            if not sent:
+                return
+            close_all(fds)
+            self.queued_bytes -= sent
+            if sent < len(view):
+                self._out[0] = (view[sent:], [])
+                return
+            self._out.popleft()
+        self._drop_queue()
+
+    def _try_send(self, view: memoryview, fds: Sequence[Fd]) -> int:
+        """Bytes taken by the kernel; 0 when it would block or the connection broke."""
+        try:
+            if not fds:
+                return self._sock.send(view)
+            rights = array.array("i", [fd.fileno() for fd in fds])
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+            return self._sock.sendmsg([view], ancillary)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._break(error)
+            return 0
+
+    def _break(self, error: OSError) -> None:
+        """Remember what broke the writing side, and tell soon: never from inside `send`."""
+        self._error = error
+        self._drop_queue()
+        self._loop.call_soon(self._fail, error)
+
+    def _drop_queue(self) -> None:
+        if self._out or not self._drained.is_set():
+            self._loop.remove_writer(self._fileno)
+        for _, fds in self._out:
+            close_all(fds)
+        self._out.clear()
+        self.queued_bytes = 0
+        self._drained.set()
+
+    def _fail(self, error: Exception | None) -> None:
+        if self.closed:
+            return
+        self._error = error or ConnectionResetError("the peer closed the connection")
+        self.close()
+        self.on_close(error)
+
+
+def receive(sock: socket.socket, size: int) -> tuple[bytes, list[Fd]]:
+    """Read up to `size` bytes and the descriptors that came with them.
+
+    Raises WireError when descriptors were lost on the way (MSG_CTRUNC), which happens
+    when the process has no descriptor number left.
+    """
+    if sock.family != socket.AF_UNIX:
+        return sock.recv(size), []
+    data, ancillary, flags, _ = sock.recvmsg(size, _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC)
+    fds = []
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers = array.array("i")
+            numbers.frombytes(payload[: len(payload) - len(payload) % _INT_SIZE])
+            fds += [Fd(number) for number in numbers]
+    if flags & socket.MSG_CTRUNC:
+        close_all(fds)
+        raise WireError(
+            "descriptors were lost in transit (MSG_CTRUNC); is RLIMIT_NOFILE "
+            f"({os.sysconf('SC_OPEN_MAX')}) reached?"
+        )
+    return data, fds
+
+
+def peer_credentials(sock: socket.socket) -> tuple[int, int, int] | None:
+    """Pid, uid and gid of the peer of a unix socket (SO_PEERCRED), else None."""
+    if sock.family != socket.AF_UNIX:
+        return None
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _INT_SIZE)
+    pid, uid, gid = array.array("i", raw)
+    return pid, uid, gid
+
+
+def trusted_peer(sock: socket.socket) -> bool:
+    """Whether a unix peer is of our own uid or root; other kinds of peer cannot be asked."""
+    credentials = peer_credentials(sock)
+    return credentials is None or credentials[1] in (0, os.geteuid())
+
+
+def _refuse_data(data: bytes, fds: list[Fd]) -> None:
+    close_all(fds)
+    raise AssertionError(f"{len(data)} bytes arrived before on_data was set")
+
+
+def _ignore_close(error: Exception | None) -> None:
+    """Nobody has asked to be told."""
