@@ -1,0 +1,71 @@
+"""A device the guest sees, and the backend behind it.
+
+QEMU: hw/core/qdev.c
+
+A device's life: made (properties checked), `open` (its backend takes host descriptors,
+unless it waits for an incoming hand-over), `run` and `halt` as the machine starts and
+stops, `close`. `halt` and `run` touch no descriptor of the host beyond reading and
+writing data: a server behind the device learns nothing. `drain` and `restart` are the
+ordinary stop of a vhost ring, which the server does learn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from qemu_sim.migration.transfer import Backend
+
+
+class Device:
+    """One device. Subclasses are found by their TYPE (file name = QMP name)."""
+
+    TYPE: ClassVar[str]
+
+    def __init__(self, id: str | None, path: str, properties: dict[str, Any]) -> None:
+        """Keep the identity: `id` as in -device (may be None), `path` the QOM path.
+
+        `properties` holds every property of the type, typed, defaults filled in.
+        """
+        self.id = id
+        self.path = path
+        self.properties = properties
+
+    @property
+    def name(self) -> str:
+        """What a message calls the device: its ID, else its QOM path."""
+        return self.id or self.path
+
+    @property
+    def backend(self) -> Backend | None:
+        """The owner of the host descriptors behind this device, if there is one."""
+        return None
+
+    async def open(self) -> None:
+        """Take the host's resources the ordinary way. Raises QMPError in QEMU's words."""
+
+    def run(self) -> None:
+        """Let the simulated guest use the device; the machine runs from now on."""
+
+    def halt(self) -> None:
+        """Keep the simulated guest off the device; nothing is read or sent from now on."""
+
+    async def drain(self) -> None:
+        """Finish what the backend has under way (`stop`, or a migration without hand-over)."""
+
+    async def restart(self) -> None:
+        """Undo `drain`."""
+
+    def save(self) -> dict[str, Any]:
+        """Return the device's and its guest driver's state, as JSON (no descriptors)."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `save` returned in another process."""
+
+    def report(self) -> dict[str, Any] | None:
+        """Return the x-sim-query-guest entry (without `device`), None when there is no guest."""
+        return None
+
+    def close(self) -> None:
+        """Give everything back, also the netdev or chardev behind the device."""
