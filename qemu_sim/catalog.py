@@ -32,8 +32,11 @@ def names(package: str, prefix: str) -> list[str]:
     """Return the QMP names `find` knows for this prefix, sorted."""
     path = importlib.import_module(package).__path__
     stems = (module.name for module in pkgutil.iter_modules(path))
-    found = (stem.removeprefix(_file_name(prefix, "")).replace("_", "-") for stem in stems
-             if stem.startswith(_file_name(prefix, "")))
+    found = (
+        stem.removeprefix(_file_name(prefix, "")).replace("_", "-")
+        for stem in stems
+        if stem.startswith(_file_name(prefix, ""))
+    )
     return sorted(name for name in found if find(package, prefix, name) is not None)
 
 

@@ -11,10 +11,34 @@ ordinary stop of a vhost ring, which the server does learn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from qemu_sim.backends.chardev import Chardev
+    from qemu_sim.backends.netdev import Netdev
     from qemu_sim.migration.transfer import Backend
+    from qemu_sim.virtio.memory import GuestMemory
+
+
+class Parts(Protocol):
+    """What a device may ask of its machine while it is made."""
+
+    @property
+    def memory(self) -> GuestMemory:
+        """Guest RAM; its descriptor may be replaced until the device is opened."""
+
+    @property
+    def guest_addresses(self) -> tuple[frozenset[str], frozenset[str]]:
+        """IPv4 and IPv6 addresses the guest answers for; an empty set means any."""
+
+    def claim_netdev(self, device_type: str, id: str) -> Netdev:
+        """Return the netdev `id` for one NIC. Raises QMPError in QEMU's words."""
+
+    def claim_chardev(self, device_type: str, id: str) -> Chardev:
+        """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
+
+    def next_mac(self) -> str:
+        """Return the MAC address of the next NIC that names none."""
 
 
 class Device:
@@ -22,10 +46,11 @@ class Device:
 
     TYPE: ClassVar[str]
 
-    def __init__(self, id: str | None, path: str, properties: dict[str, Any]) -> None:
+    def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
         """Keep the identity: `id` as in -device (may be None), `path` the QOM path.
 
-        `properties` holds every property of the type, typed, defaults filled in.
+        `properties` holds the given properties, checked and typed. Subclasses take the
+        netdev or chardev they name from `parts`. Raises QMPError in QEMU's words.
         """
         self.id = id
         self.path = path
@@ -68,4 +93,4 @@ class Device:
         return None
 
     def close(self) -> None:
-        """Give everything back, also the netdev or chardev behind the device."""
+        """Give back what is the device's own; the netdev or chardev behind it stays."""
