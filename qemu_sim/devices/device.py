@@ -55,6 +55,7 @@ class Device:
         self.id = id
         self.path = path
         self.properties = properties
+        self.parts = parts
 
     @property
     def name(self) -> str:

@@ -1,0 +1,78 @@
+"""Named points of a migration at which a test may hold it or let something go wrong.
+
+A point is passed with `await hooks.reach(POINT)`. Nothing armed there: nothing happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+# In the order in which one hand-over passes them.
+SOURCE_POINTS = (
+    "connected",
+    "offer-sent",
+    "answer-received",
+    "before-stop",
+    "stopped",
+    "descriptors-sent",
+    "ready-received",
+    "commit-sent",
+    "started-received",
+)
+DESTINATION_POINTS = (
+    "accepted",
+    "offer-received",
+    "answer-sent",
+    "descriptors-received",
+    "ready-sent",
+    "commit-received",
+    "started",
+)
+POINTS = SOURCE_POINTS + DESTINATION_POINTS
+
+Strike = Callable[[], Awaitable[None]]
+
+
+class Hooks:
+    """What is armed at each point of one machine's migrations."""
+
+    def __init__(self, held: Callable[[str], None]) -> None:
+        """`held(point)` is told when a migration starts to wait at a point."""
+        self._held = held
+        self._holds: set[str] = set()
+        self._strikes: dict[str, list[Strike]] = {}
+        self._released = asyncio.Event()
+        self.waiting_at: str | None = None
+
+    def hold(self, point: str) -> None:
+        """Let the next migration that reaches `point` wait there until `release`."""
+        self._holds.add(point)
+
+    def release(self) -> None:
+        """Let a waiting migration go on, and forget all holds."""
+        self._holds.clear()
+        self._released.set()
+
+    def arm(self, point: str, strike: Strike) -> None:
+        """Call `strike` once when `point` is reached; it may raise or never return."""
+        self._strikes.setdefault(point, []).append(strike)
+
+    async def reach(self, point: str) -> None:
+        """Pass `point`: suffer what is armed there, then wait as long as it is held."""
+        if not self._strikes and not self._holds:
+            return
+        for strike in self._strikes.pop(point, ()):
+            await strike()
+        if point in self._holds:
+            self._holds.discard(point)
+            await self._wait(point)
+
+    async def _wait(self, point: str) -> None:
+        self._released.clear()
+        self.waiting_at = point
+        self._held(point)
+        try:
+            await self._released.wait()
+        finally:
+            self.waiting_at = None

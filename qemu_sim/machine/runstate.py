@@ -1,0 +1,42 @@
+"""The run state and its legal moves.
+
+QEMU: system/runstate.c (runstate_transitions_def), qapi/run-state.json
+
+A state changes here and nowhere else. The table holds the states that a machine of
+ours can reach.
+"""
+
+from __future__ import annotations
+
+TRANSITIONS: dict[str, frozenset[str]] = {
+    "prelaunch": frozenset({"running", "finish-migrate", "inmigrate", "paused"}),
+    "inmigrate": frozenset(
+        {"running", "paused", "prelaunch", "postmigrate", "shutdown", "finish-migrate"}
+    ),
+    "running": frozenset({"paused", "finish-migrate", "shutdown"}),
+    "paused": frozenset({"running", "finish-migrate", "postmigrate", "prelaunch"}),
+    "finish-migrate": frozenset({"running", "paused", "postmigrate", "prelaunch", "shutdown"}),
+    "postmigrate": frozenset({"running", "finish-migrate", "prelaunch"}),
+    "shutdown": frozenset({"paused", "finish-migrate", "prelaunch"}),
+}
+
+
+class RunState:
+    """The run state of one machine, changed only along TRANSITIONS."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        """Start in `value`: "prelaunch", or "inmigrate" with -incoming."""
+        self.value = value
+
+    @property
+    def running(self) -> bool:
+        """Whether the guest runs."""
+        return self.value == "running"
+
+    def move(self, value: str) -> None:
+        """Change the state. An illegal move is our bug, hence an assertion."""
+        if value != self.value:
+            assert value in TRANSITIONS[self.value], f"run state {self.value} -> {value}"
+            self.value = value
