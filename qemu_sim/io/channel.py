@@ -135,7 +135,7 @@ class Channel:
             self.on_data(data, fds)
         else:
             close_all(fds)
-            self._fail(None)
+            self._fail(self._error)
 
     def _writable(self) -> None:
         while self._out:
@@ -166,10 +166,14 @@ class Channel:
             return 0
 
     def _break(self, error: OSError) -> None:
-        """Remember what broke the writing side, and tell soon: never from inside `send`."""
+        """Remember what broke the writing side; `on_close` is never called from `send`.
+
+        A reader goes on: the peer's last words may still be on their way.
+        """
         self._error = error
         self._drop_queue()
-        self._loop.call_soon(self._fail, error)
+        if not self._reading:
+            self._loop.call_soon(self._fail, error)
 
     def _drop_queue(self) -> None:
         if self._out or not self._drained.is_set():

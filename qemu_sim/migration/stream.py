@@ -1,0 +1,219 @@
+"""The two directions of a migration channel, read by exact counts.
+
+QEMU: migration/qemu-file.c
+
+Descriptors are kept in the order of arrival: bytes written before a descriptor may come
+glued to it in one read, so "the descriptor of this read" means nothing. `read_fd` takes
+the next one when its 0x20 byte is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from qemu_sim.errors import MigrationError, WireError
+from qemu_sim.fds import Fd, close_all
+from qemu_sim.io.channel import Channel
+from qemu_sim.wire import vmstream
+
+_BUFFER_HIGH = 4 << 20  # bytes read ahead; more stays in the kernel
+_WRITE_HIGH = 1 << 20  # bytes queued before a writer waits
+
+
+class Stream:
+    """One migration channel. Every wait ends after `timeout` seconds without progress."""
+
+    def __init__(self, sock: socket.socket, timeout: float) -> None:
+        """Take ownership of the connected `sock`."""
+        self._channel = Channel(sock)
+        self._channel.on_data = self._receive
+        self._channel.on_close = self._closed
+        self._buffer = bytearray()
+        self._fds: collections.deque[Fd] = collections.deque()
+        self._wanted = 0
+        self._arrived: asyncio.Future[None] | None = None
+        self._end: MigrationError | None = None
+        self._timeout = timeout
+        self.phase = "the peer"
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self._channel.start_reading()
+
+    @property
+    def carries_fds(self) -> bool:
+        """Whether descriptors can travel."""
+        return self._channel.carries_fds
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer has closed or broken the connection."""
+        return self._end is not None
+
+    async def read(self, size: int) -> bytes:
+        """Return exactly `size` bytes. Raises MigrationError at the end, or when it takes too long.
+
+        The error names `phase`, what is being waited for.
+        """
+        while len(self._buffer) < size:
+            await self._wait(size)
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._resume()
+        return data
+
+    async def read_some(self, size: int) -> bytes:
+        """Return what is there, at least `size` bytes."""
+        while len(self._buffer) < size:
+            await self._wait(size)
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        self._resume()
+        return data
+
+    def put_back(self, data: bytes | memoryview) -> None:
+        """Undo the reading of the last bytes of `read_some`."""
+        self._buffer[:0] = data
+
+    async def read_fd(self, what: str) -> Fd:
+        """Return the next descriptor; `what` names it in errors."""
+        if await self.read(1) != vmstream.FD_BYTE:
+            raise MigrationError(f"no descriptor where {what} was announced")
+        if not self._fds:
+            raise MigrationError(f"{what} was announced but no descriptor came with it")
+        return self._fds.popleft()
+
+    def check_all_claimed(self) -> None:
+        """Raise MigrationError if descriptors arrived that nothing announced."""
+        if self._fds:
+            raise MigrationError(f"received fd {self._fds[0].fileno()} was never claimed")
+
+    def write(self, data: bytes | memoryview, fds: Sequence[Fd] = ()) -> None:
+        """Send `data`, with `fds` on its first byte."""
+        self.sent_bytes += len(data)
+        self._channel.send(data, fds)
+
+    def write_fd(self, fd: Fd) -> None:
+        """Send one descriptor on a byte of its own."""
+        self.write(vmstream.FD_BYTE, (fd,))
+
+    async def flush(self, maximum: int = 0) -> None:
+        """Wait until at most `maximum` bytes are queued. Raises MigrationError if it broke."""
+        try:
+            if self._channel.queued_bytes > maximum:
+                async with asyncio.timeout(self._timeout):
+                    await self._channel.drain()
+            elif self._channel.closed:
+                await self._channel.drain()
+        except TimeoutError:
+            raise MigrationError(f"timeout while sending to {self.phase}") from None
+        except (OSError, WireError) as error:
+            await self._read_to_end()
+            raise self._refusal() or _broken("write to", error) from None
+
+    async def flush_some(self) -> None:
+        """Wait only if much is queued."""
+        await self.flush(_WRITE_HIGH)
+
+    def close(self) -> None:
+        """End the connection and drop descriptors nobody claimed."""
+        self._channel.close()
+        close_all(self._fds)
+        self._fds.clear()
+        self._wake()
+
+    def _receive(self, data: bytes, fds: list[Fd]) -> None:
+        self._buffer += data
+        self._fds.extend(fds)
+        self.received_bytes += len(data)
+        if len(self._buffer) >= self._wanted:
+            self._wake()
+        if len(self._buffer) > _BUFFER_HIGH:
+            self._channel.pause_reading()
+
+    def _closed(self, error: Exception | None) -> None:
+        if error is None:
+            self._end = MigrationError("Unable to read from socket: Connection reset by peer")
+        else:
+            self._end = _broken("read from", error)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+    def _resume(self) -> None:
+        if len(self._buffer) <= _BUFFER_HIGH:
+            self._channel.start_reading()
+
+    async def _wait(self, size: int) -> None:
+        if self._end is not None:
+            raise self._end
+        if self._channel.closed:
+            raise MigrationError("the migration channel was closed")
+        self._wanted = size
+        self._resume()
+        self._arrived = asyncio.get_running_loop().create_future()
+        received = self.received_bytes
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._arrived
+        except TimeoutError:
+            if self.received_bytes == received:
+                raise MigrationError(
+                    f"timeout after {self._timeout:g} s while waiting for {self.phase}"
+                ) from None
+        finally:
+            self._arrived = None
+
+    async def _read_to_end(self) -> None:
+        """Collect the last words of a peer that is gone."""
+        try:
+            while True:
+                await self._wait(_BUFFER_HIGH)
+        except MigrationError:
+            return
+
+    def _refusal(self) -> MigrationError | None:
+        """What the peer said before it left; better than "broken pipe"."""
+        body = refusal_in(bytes(self._buffer))
+        return None if body is None else MigrationError(str(body.get("reason")))
+
+
+def refusal_in(data: bytes) -> dict[str, Any] | None:
+    """Find a complete `refused` message at the end of a return path's unread bytes."""
+    mark = vmstream.reply(vmstream.REPLY_REFUSED, {})[:4]
+    at = data.rfind(mark)
+    if at < 0:
+        return None
+    reading = vmstream.read_message(_Bytes(data[at:]))
+    try:
+        reading.send(None)
+    except StopIteration as done:
+        message: vmstream.Message = done.value
+        return message.body
+    raise AssertionError("reading from bytes does not wait")
+
+
+class _Bytes:
+    """A Reader of bytes that are all there."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self, size: int) -> bytes:
+        """Return the next `size` bytes. Raises MigrationError when there are fewer."""
+        if size > len(self._data):
+            raise MigrationError("incomplete message")
+        taken, self._data = self._data[:size], self._data[size:]
+        return taken
+
+
+def _broken(verb: str, error: Exception) -> MigrationError:
+    if isinstance(error, OSError) and error.errno:
+        return MigrationError(f"Unable to {verb} socket: {os.strerror(error.errno)}")
+    return MigrationError(f"Unable to {verb} socket: {error}")

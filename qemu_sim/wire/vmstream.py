@@ -1,0 +1,214 @@
+"""The migration stream: sections, commands, and messages on the return path.
+
+QEMU: migration/savevm.c (framing), migration/ram.c (pages), migration/savevm.h (codes)
+
+    magic version                          once
+    CONFIGURATION len machine-type         once
+    COMMAND offer                          with a hand-over only; answered on the return path
+    START "ram" … FOOTER                   RAM, in parts
+    FULL idstr … FOOTER                    a device, or a backend and its descriptors
+    END "ram" … FOOTER
+    EOF
+    VMDESCRIPTION len json                 what the sections held
+    COMMAND commit                         with a hand-over only; after `ready` on the return path
+
+A descriptor rides on one byte 0x20 of its own. All integers are big-endian. The codes of
+offer and commit lie outside those QEMU uses, so a real QEMU refuses them by number.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from qemu_sim.errors import WireError
+
+MAGIC = 0x5145564D  # "QEVM"
+VERSION = 3
+
+EOF = 0x00
+START = 0x01
+PART = 0x02
+END = 0x03
+FULL = 0x04
+VMDESCRIPTION = 0x06
+CONFIGURATION = 0x07
+COMMAND = 0x08
+FOOTER = 0x7E
+
+FD_BYTE = b"\x20"
+
+COMMAND_OFFER = 0x5301
+COMMAND_COMMIT = 0x5302
+REPLY_ANSWER = 0x5311
+REPLY_READY = 0x5312
+REPLY_STARTED = 0x5313
+REPLY_REFUSED = 0x531F
+
+MESSAGE_MAX = 1 << 20  # bytes of JSON in one message; an offer takes about 200 a device
+STATE_MAX = 16 << 20  # bytes of JSON in one section
+_NAME_MAX = 4096
+
+HEADER = struct.pack(">II", MAGIC, VERSION)
+_U16 = struct.Struct(">H")
+_U32 = struct.Struct(">I")
+_SECTION_TAIL = struct.Struct(">II")
+_MESSAGE = struct.Struct(">HHI")
+
+
+class Reader(Protocol):
+    """Where a stream is read from; `read` gives exactly `size` bytes or raises."""
+
+    async def read(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The head of one section; its payload and footer follow in the stream."""
+
+    kind: int
+    id: int
+    name: str
+    instance: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A command, or a message on the return path."""
+
+    code: int
+    body: dict[str, Any]
+
+
+def configuration(machine_type: str) -> bytes:
+    """Return the section that names the machine type."""
+    name = machine_type.encode()
+    return bytes([CONFIGURATION]) + _U32.pack(len(name)) + name
+
+
+def section_start(section: Section) -> bytes:
+    """Return the head of a START or FULL section."""
+    name = section.name.encode()
+    head = bytes([section.kind]) + _U32.pack(section.id) + bytes([len(name)]) + name
+    return head + _SECTION_TAIL.pack(section.instance, section.version)
+
+
+def section_part(kind: int, section_id: int) -> bytes:
+    """Return the head of a PART or END section."""
+    return bytes([kind]) + _U32.pack(section_id)
+
+
+def footer(section_id: int) -> bytes:
+    """Return what closes any section."""
+    return bytes([FOOTER]) + _U32.pack(section_id)
+
+
+def state(value: dict[str, Any]) -> bytes:
+    """Return a section's payload: u32 length and JSON."""
+    text = json.dumps(value, separators=(",", ":")).encode()
+    return _U32.pack(len(text)) + text
+
+
+def description(devices: list[dict[str, Any]]) -> bytes:
+    """Return the closing JSON description of what the sections held."""
+    text = json.dumps({"page_size": 4096, "devices": devices}).encode()
+    return bytes([VMDESCRIPTION]) + _U32.pack(len(text)) + text
+
+
+def command(code: int, body: dict[str, Any]) -> bytes:
+    """Return a command for the destination."""
+    return bytes([COMMAND]) + reply(code, body)
+
+
+def reply(code: int, body: dict[str, Any]) -> bytes:
+    """Return a message for the return path. Raises WireError when it is too long."""
+    text = json.dumps(body, separators=(",", ":")).encode()
+    if len(text) > MESSAGE_MAX:
+        raise WireError(f"message of {len(text)} bytes exceeds {MESSAGE_MAX}")
+    return _MESSAGE.pack(code, _U32.size, len(text)) + text
+
+
+async def read_header(reader: Reader) -> None:
+    """Read magic and version. Raises WireError in QEMU's words."""
+    magic, version = struct.unpack(">II", await reader.read(8))
+    if magic != MAGIC:
+        raise WireError(f"Not a migration stream, magic: {magic:x} != {MAGIC:x}")
+    if version != VERSION:
+        raise WireError(f"Unsupported migration stream version {version}")
+
+
+async def read_u32(reader: Reader) -> int:
+    """Read one u32."""
+    value: int = _U32.unpack(await reader.read(4))[0]
+    return value
+
+
+async def read_byte(reader: Reader) -> int:
+    """Read one byte."""
+    return (await reader.read(1))[0]
+
+
+async def read_text(reader: Reader) -> str:
+    """Read a u32 length and that much text. Raises WireError when it is unreasonable."""
+    size = await read_u32(reader)
+    if size > _NAME_MAX:
+        raise WireError(f"name of {size} bytes in the migration stream")
+    return _decode(await reader.read(size))
+
+
+async def read_section(reader: Reader, kind: int) -> Section:
+    """Read the head of a START or FULL section, after its kind."""
+    section_id = await read_u32(reader)
+    name = _decode(await reader.read(await read_byte(reader)))
+    instance, version = _SECTION_TAIL.unpack(await reader.read(_SECTION_TAIL.size))
+    return Section(kind, section_id, name, instance, version)
+
+
+async def read_footer(reader: Reader, section: Section) -> None:
+    """Read what closes `section`. Raises WireError in QEMU's words."""
+    mark = await read_byte(reader)
+    if mark != FOOTER:
+        raise WireError(f"Missing section footer for {section.name}, read value 0x{mark:x}")
+    section_id = await read_u32(reader)
+    if section_id != section.id:
+        raise WireError(
+            f"Mismatched section id in footer for {section.name} - "
+            f"read 0x{section_id:x} expected 0x{section.id:x}"
+        )
+
+
+async def read_state(reader: Reader, maximum: int = STATE_MAX) -> dict[str, Any]:
+    """Read a u32 length and a JSON object. Raises WireError when it is not one."""
+    size = await read_u32(reader)
+    if size > maximum:
+        raise WireError(f"state of {size} bytes exceeds {maximum}")
+    return _object(await reader.read(size))
+
+
+async def read_message(reader: Reader) -> Message:
+    """Read a command (after its kind) or a message of the return path."""
+    code, size = struct.unpack(">HH", await reader.read(4))
+    if size != _U32.size:
+        raise WireError(f"unknown message 0x{code:x} of {size} bytes")
+    return Message(code, await read_state(reader, MESSAGE_MAX))
+
+
+def _decode(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise WireError(f"name in the migration stream is not text: {raw[:32]!r}") from None
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise WireError(f"not JSON in the migration stream: {raw[:32]!r}") from None
+    if not isinstance(value, dict):
+        raise WireError(f"not an object in the migration stream: {raw[:32]!r}")
+    return value
