@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from qemu_sim.fds import TaggedFd
+
 # In the order in which one hand-over passes them.
 SOURCE_POINTS = (
     "connected",
@@ -32,6 +34,7 @@ DESTINATION_POINTS = (
 POINTS = SOURCE_POINTS + DESTINATION_POINTS
 
 Strike = Callable[[], Awaitable[None]]
+Tamper = Callable[[list[TaggedFd]], list[TaggedFd]]
 
 
 class Hooks:
@@ -42,6 +45,7 @@ class Hooks:
         self._held = held
         self._holds: set[str] = set()
         self._strikes: dict[str, list[Strike]] = {}
+        self._tampers: list[Tamper] = []
         self._released = asyncio.Event()
         self.waiting_at: str | None = None
 
@@ -57,6 +61,14 @@ class Hooks:
     def arm(self, point: str, strike: Strike) -> None:
         """Call `strike` once when `point` is reached; it may raise or never return."""
         self._strikes.setdefault(point, []).append(strike)
+
+    def arm_descriptors(self, tamper: Tamper) -> None:
+        """Let `tamper` change, once, the descriptors of the next device handed over."""
+        self._tampers.append(tamper)
+
+    def descriptors(self, fds: list[TaggedFd]) -> list[TaggedFd]:
+        """Pass the descriptors of one device on their way out."""
+        return self._tampers.pop(0)(fds) if self._tampers else fds
 
     async def reach(self, point: str) -> None:
         """Pass `point`: suffer what is armed there, then wait as long as it is held."""

@@ -77,10 +77,13 @@ class Device:
         """Keep the simulated guest off the device; nothing is read or sent from now on."""
 
     async def drain(self) -> None:
-        """Finish what the backend has under way (`stop`, or a migration without hand-over)."""
+        """Finish what the backend has under way (`stop`, or a migration without hand-over).
+
+        Does nothing when that is done already, or when the device is not open.
+        """
 
     async def restart(self) -> None:
-        """Undo `drain`."""
+        """Undo `drain`; does nothing when the backend is not drained."""
 
     def save(self) -> dict[str, Any]:
         """Return the device's and its guest driver's state, as JSON (no descriptors)."""

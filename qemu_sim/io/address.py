@@ -12,6 +12,7 @@ import stat
 from typing import Any, NamedTuple
 
 from qemu_sim.errors import QMPError
+from qemu_sim.io.channel import peer_credentials
 
 _UNIX_PATH_MAX = 107  # sizeof(sun_path) - 1, Linux include/uapi/linux/un.h
 
@@ -147,6 +148,18 @@ def listen(address: UnixAddress | InetAddress, backlog: int = 1) -> socket.socke
             f"Failed to find an available port: {os.strerror(error.errno or 0)}"
         ) from None
     return sock
+
+
+def remove_path(address: UnixAddress | InetAddress) -> None:
+    """Remove the file of a unix socket that listens no more."""
+    if isinstance(address, UnixAddress):
+        _remove_socket(address.path)
+
+
+def trusted_peer(sock: socket.socket) -> bool:
+    """Whether a unix peer is of our own uid or root; other kinds of peer cannot be asked."""
+    credentials = peer_credentials(sock)
+    return credentials is None or credentials[1] in (0, os.geteuid())
 
 
 def bound_address(sock: socket.socket) -> dict[str, Any]:

@@ -225,12 +225,6 @@ def peer_credentials(sock: socket.socket) -> tuple[int, int, int] | None:
     return pid, uid, gid
 
 
-def trusted_peer(sock: socket.socket) -> bool:
-    """Whether a unix peer is of our own uid or root; other kinds of peer cannot be asked."""
-    credentials = peer_credentials(sock)
-    return credentials is None or credentials[1] in (0, os.geteuid())
-
-
 def _refuse_data(data: bytes, fds: list[Fd]) -> None:
     close_all(fds)
     raise AssertionError(f"{len(data)} bytes arrived before on_data was set")

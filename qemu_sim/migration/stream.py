@@ -66,19 +66,6 @@ class Stream:
         self._resume()
         return data
 
-    async def read_some(self, size: int) -> bytes:
-        """Return what is there, at least `size` bytes."""
-        while len(self._buffer) < size:
-            await self._wait(size)
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        self._resume()
-        return data
-
-    def put_back(self, data: bytes | memoryview) -> None:
-        """Undo the reading of the last bytes of `read_some`."""
-        self._buffer[:0] = data
-
     async def read_fd(self, what: str) -> Fd:
         """Return the next descriptor; `what` names it in errors."""
         if await self.read(1) != vmstream.FD_BYTE:

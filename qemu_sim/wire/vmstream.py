@@ -10,10 +10,10 @@ QEMU: migration/savevm.c (framing), migration/ram.c (pages), migration/savevm.h 
     END "ram" … FOOTER
     EOF
     VMDESCRIPTION len json                 what the sections held
-    COMMAND commit                         with a hand-over only; after `ready` on the return path
+    COMMAND commit | abort                 with a hand-over only; after `ready` on the return path
 
 A descriptor rides on one byte 0x20 of its own. All integers are big-endian. The codes of
-offer and commit lie outside those QEMU uses, so a real QEMU refuses them by number.
+offer, commit and abort lie outside those QEMU uses, so a real QEMU refuses them by number.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ FD_BYTE = b"\x20"
 
 COMMAND_OFFER = 0x5301
 COMMAND_COMMIT = 0x5302
+COMMAND_ABORT = 0x5303
 REPLY_ANSWER = 0x5311
 REPLY_READY = 0x5312
 REPLY_STARTED = 0x5313

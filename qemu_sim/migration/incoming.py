@@ -1,0 +1,343 @@
+"""The destination of one migration, from accept to the running machine.
+
+QEMU: migration/savevm.c (qemu_loadvm_state), migration/migration.c (process_incoming_migration)
+
+Nothing that may be handed over is open before the offer was judged. What is not taken is
+opened then, while the source still runs, so that a missing server or a busy TAP fails the
+migration with the source untouched.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qemu_sim.errors import MigrationError, QMPError, WireError
+from qemu_sim.migration import ram
+from qemu_sim.migration.transfer import Entry, Plan, switched_off
+from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, RAM, read_backend
+from qemu_sim.wire import vmstream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qemu_sim.hooks import Hooks
+    from qemu_sim.migration.stream import Stream
+    from qemu_sim.migration.transfer import Transferable
+    from qemu_sim.virtio.memory import GuestMemory
+
+_log = logging.getLogger(__name__)
+
+
+class Destination(Protocol):
+    """What the destination of a migration needs of its machine."""
+
+    @property
+    def machine_type(self) -> str:
+        """The machine type, versioned."""
+
+    @property
+    def transfer_by_default(self) -> bool:
+        """What `backend-transfer=auto` means for this machine type."""
+
+    @property
+    def memory(self) -> GuestMemory:
+        """Guest RAM."""
+
+    @property
+    def devices(self) -> Sequence[Transferable]:
+        """All devices, in order."""
+
+    @property
+    def hooks(self) -> Hooks:
+        """Points at which the migration may be held or broken."""
+
+    def continue_as(self, run_state: str) -> None:
+        """Go on in the source's run state (RESUME when that is running)."""
+
+
+class SourceLostError(MigrationError):
+    """The source vanished between `ready` and commit: what arrived is held, stopped."""
+
+
+class Incoming:
+    """Reads one machine from a stream."""
+
+    def __init__(self, machine: Destination, stream: Stream) -> None:
+        self._machine = machine
+        self._stream = stream
+        self._by_path = {device.path: device for device in machine.devices}
+        self._ids: dict[int, vmstream.Section] = {}
+        self._opened = False
+        self._adopted: list[Entry] = []
+        self._run_state = "running"
+        self._stopped_at_ns: int | None = None
+        self.plan: Plan | None = None
+        self.holding = False
+
+    async def load(self) -> None:
+        """Read everything up to the end of the sections; nothing runs yet."""
+        stream = self._stream
+        stream.phase = "the source"
+        await vmstream.read_header(stream)
+        while True:
+            kind = await vmstream.read_byte(stream)
+            if kind == vmstream.CONFIGURATION:
+                await self._configuration()
+            elif kind == vmstream.COMMAND:
+                await self._offer(await vmstream.read_message(stream))
+            elif kind in (vmstream.START, vmstream.FULL):
+                await self._section(await vmstream.read_section(stream, kind))
+            elif kind in (vmstream.PART, vmstream.END):
+                await self._ram_part(await vmstream.read_u32(stream))
+            elif kind == vmstream.EOF:
+                break
+            else:
+                raise WireError(f"Unknown savevm section type {kind}")
+        await self._description()
+
+    async def take_over(self) -> None:
+        """Say that everything is checked, wait for commit, and start."""
+        if self.plan is not None:
+            await self._await_commit()
+        self.start()
+        await self._machine.hooks.reach("started")
+        if self.plan is not None:
+            await self._confirm(self.plan)
+
+    def start(self) -> None:
+        """Own what was adopted and let the machine go on."""
+        self.holding = False
+        for entry in self._adopted:
+            assert entry.device.backend is not None
+            entry.device.backend.activate()
+            entry.outcome = "transferred"
+        self._machine.continue_as(self._run_state)
+        self._measure()
+
+    def refuse(self, reason: str) -> None:
+        """Tell the source why, if the channel still carries words."""
+        if self.plan is None or self._stream.ended:
+            return
+        refused = next((e for e in self.plan.entries if e.outcome == "refused"), None)
+        body: dict[str, Any] = {"reason": reason}
+        if refused is not None:
+            body |= {"device": refused.device.path, "detail": refused.reason}
+        self._stream.write(vmstream.reply(vmstream.REPLY_REFUSED, body))
+
+    def give_up(self) -> None:
+        """Close what was adopted: the source owns it still."""
+        self.holding = False
+        while self._adopted:
+            entry = self._adopted.pop()
+            assert entry.device.backend is not None
+            entry.device.backend.disown()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._stream.close()
+
+    async def _configuration(self) -> None:
+        received = await vmstream.read_text(self._stream)
+        local = self._machine.machine_type
+        if received != local:
+            raise MigrationError(f"Machine type received is '{received}' and local is '{local}'")
+
+    async def _offer(self, message: vmstream.Message) -> None:
+        if message.code != vmstream.COMMAND_OFFER or self._opened:
+            raise WireError(f"Unknown command 0x{message.code:x} in the migration stream")
+        await self._machine.hooks.reach("offer-received")
+        offer = message.body
+        await self._check_path(offer)
+        self.plan = Plan()
+        for offered in offer["devices"]:
+            self._judge(offered, self.plan)
+        await self._adopt_ram(offer["ram"])
+        await self._open_the_rest()
+        reopened = {entry.device.path: entry.reason for entry in self.plan.entries if entry.outcome}
+        self._stream.write(vmstream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened}))
+        await self._stream.flush()
+        await self._machine.hooks.reach("answer-sent")
+
+    async def _check_path(self, offer: dict[str, Any]) -> None:
+        """Prove with a descriptor that descriptors come through from end to end."""
+        _check_offer(offer)
+        with await self._stream.read_fd("the handshake descriptor") as nonce:
+            if os.fstat(nonce.fileno()).st_ino != offer["nonce"]:
+                raise MigrationError("the handshake descriptor is not the one the source sent")
+
+    def _judge(self, offered: dict[str, Any], plan: Plan) -> None:
+        """Decide on one device; a required one that cannot be taken ends the migration."""
+        device = self._by_path.get(offered["path"])
+        if device is None:
+            raise MigrationError(f"Device '{offered['path']}' not found on the destination")
+        entry = Entry(device, required=bool(offered.get("required")))
+        plan.entries.append(entry)
+        reason = offered.get("reopen") or self._objection(device, offered)
+        if reason is None:
+            return
+        if entry.required:
+            raise MigrationError(entry.refuse(reason))
+        entry.reopen(reason)
+
+    def _objection(self, device: Transferable, offered: dict[str, Any]) -> str | None:
+        backend = device.backend
+        if backend is None:
+            return "no attached backend on the destination"
+        if offered.get("type") != backend.TYPE:
+            return f"backend type {offered.get('type')} on the source, {backend.TYPE} here"
+        by_default = self._machine.transfer_by_default or bool(offered.get("required"))
+        return (
+            switched_off(device, by_default)
+            or backend.transfer_blocker()
+            or backend.mismatch(offered.get("identity") or {})
+        )
+
+    async def _adopt_ram(self, offered: dict[str, Any]) -> None:
+        memory = self._machine.memory
+        if offered.get("size") != memory.size or bool(offered.get("shared")) != memory.shared:
+            raise MigrationError(
+                f"guest RAM of {_ram(offered['size'], offered['shared'])} on the source, "
+                f"{_ram(memory.size, memory.shared)} on the destination"
+            )
+        if memory.shared:
+            memory.adopt(await self._stream.read_fd("guest RAM"), offered["size"])
+
+    async def _open_the_rest(self) -> None:
+        """Open every backend that is not about to be handed over."""
+        self._opened = True
+        kept = {entry.device.path for entry in self.plan.transferred()} if self.plan else set()
+        for device in self._machine.devices:
+            if device.path not in kept:
+                try:
+                    await device.open()
+                except QMPError as error:
+                    raise MigrationError(f"Device '{device.name}': {error}") from None
+
+    async def _section(self, section: vmstream.Section) -> None:
+        if not self._opened:
+            await self._open_the_rest()
+        self._ids[section.id] = section
+        name = section.name
+        if name == RAM:
+            await ram.load(self._stream, self._machine.memory)
+        elif name == GLOBAL_STATE:
+            state = await vmstream.read_state(self._stream)
+            self._run_state = str(state.get("runstate"))
+            self._machine.memory.load(state.get("memory") or {})
+        elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
+            await self._device(name)
+        else:
+            raise WireError(
+                f"Unknown section or instance '{name}' {section.instance}. Make sure that your "
+                "current VM setup matches your saved VM setup, including any hotplugged devices"
+            )
+        await vmstream.read_footer(self._stream, section)
+
+    async def _ram_part(self, section_id: int) -> None:
+        section = self._ids.get(section_id)
+        if section is None or section.name != RAM:
+            raise WireError(f"Unknown savevm section {section_id}")
+        await ram.load(self._stream, self._machine.memory)
+        await vmstream.read_footer(self._stream, section)
+
+    async def _device(self, name: str) -> None:
+        device = self._by_path[name.removesuffix(BACKEND_SUFFIX)]
+        if not name.endswith(BACKEND_SUFFIX):
+            device.load(await vmstream.read_state(self._stream))
+            return
+        state, fds = await read_backend(self._stream, device.name)
+        entry = self._entry(device)
+        assert device.backend is not None
+        try:
+            device.backend.adopt(state, fds)
+        except MigrationError as error:
+            raise MigrationError(entry.refuse(str(error))) from None
+        entry.fds = len(fds)
+        self._adopted.append(entry)
+
+    def _entry(self, device: Transferable) -> Entry:
+        for entry in self.plan.transferred() if self.plan else ():
+            if entry.device is device and entry not in self._adopted:
+                return entry
+        raise WireError(f"Device '{device.name}' was not agreed to be transferred")
+
+    async def _description(self) -> None:
+        kind = await vmstream.read_byte(self._stream)
+        if kind != vmstream.VMDESCRIPTION:
+            raise WireError(f"description expected, got section type {kind}")
+        await self._stream.read(await vmstream.read_u32(self._stream))
+
+    async def _await_commit(self) -> None:
+        assert self.plan is not None
+        for entry in self.plan.transferred():
+            if entry not in self._adopted:
+                raise MigrationError(entry.refuse("it did not arrive"))
+        self._stream.check_all_claimed()
+        hooks = self._machine.hooks
+        await hooks.reach("descriptors-received")
+        self._stream.phase = "commit"
+        self._stream.write(vmstream.reply(vmstream.REPLY_READY, {}))
+        await self._stream.flush()
+        await hooks.reach("ready-sent")
+        message = await self._commit_message()
+        self._stopped_at_ns = message.body.get("stopped-at-ns")
+        await hooks.reach("commit-received")
+
+    async def _commit_message(self) -> vmstream.Message:
+        try:
+            kind = await vmstream.read_byte(self._stream)
+            message = await vmstream.read_message(self._stream)
+        except MigrationError as error:
+            if self._stream.ended:
+                raise self._lost() from None
+            raise MigrationError(f"{error}; what was received is closed") from None
+        if kind == vmstream.COMMAND and message.code == vmstream.COMMAND_ABORT:
+            raise MigrationError(f"the source took it back: {message.body.get('reason')}")
+        if kind != vmstream.COMMAND or message.code != vmstream.COMMAND_COMMIT:
+            raise WireError(f"message 0x{message.code:x} where commit was expected")
+        return message
+
+    def _lost(self) -> SourceLostError:
+        """A source that goes on says so before it leaves; this one did not."""
+        self.holding = True
+        return SourceLostError(
+            "the source was lost before commit; its backends are held here, stopped: "
+            "'cont' takes them over if the source is really gone"
+        )
+
+    async def _confirm(self, plan: Plan) -> None:
+        """Tell the source that it may let go. This machine runs whether or not it hears."""
+        self._stream.write(vmstream.reply(vmstream.REPLY_STARTED, self._report(plan)))
+        try:
+            await self._stream.flush()
+        except MigrationError as error:
+            _log.warning("the source did not hear that the machine started: %s", error)
+
+    def _measure(self) -> None:
+        """Note the blackout: both ends are on one host, and so on one monotonic clock."""
+        if self.plan is None or self._stopped_at_ns is None:
+            return
+        blackout = (time.monotonic_ns() - self._stopped_at_ns) // 1000
+        self.plan.blackout_us = blackout
+        for entry in self._adopted:
+            entry.blackout_us = blackout
+
+    def _report(self, plan: Plan) -> dict[str, Any]:
+        devices = {entry.device.path: entry.blackout_us for entry in self._adopted}
+        return {"blackout-us": plan.blackout_us, "devices": devices}
+
+
+def _check_offer(offer: dict[str, Any]) -> None:
+    """Raise WireError unless the offer has its shape."""
+    match offer:
+        case {"nonce": int(), "ram": {"size": int(), "shared": bool()}, "devices": list(devices)}:
+            if all(isinstance(device, dict) and "path" in device for device in devices):
+                return
+    raise WireError("malformed offer of a backend transfer")
+
+
+def _ram(size: int, shared: bool) -> str:
+    return f"{size} bytes ({'shared' if shared else 'private'})"

@@ -1,0 +1,292 @@
+"""The source of one migration, from the first byte to the last.
+
+QEMU: migration/migration.c (migration_thread), migration/savevm.c
+
+An object that exists only while one migration is under way. Until `committed` any error
+rolls back: the machine goes on as if nothing had been. From then on it stays stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qemu_sim.errors import MigrationError, WireError
+from qemu_sim.fds import Fd
+from qemu_sim.migration import ram
+from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, Sections
+from qemu_sim.wire import vmstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from qemu_sim.hooks import Hooks
+    from qemu_sim.migration.stream import Stream
+    from qemu_sim.migration.transfer import Entry, Plan, Transferable
+    from qemu_sim.virtio.memory import GuestMemory
+
+
+class Source(Protocol):
+    """What the source of a migration needs of its machine."""
+
+    @property
+    def machine_type(self) -> str:
+        """The machine type, versioned."""
+
+    @property
+    def memory(self) -> GuestMemory:
+        """Guest RAM."""
+
+    @property
+    def devices(self) -> Sequence[Transferable]:
+        """All devices, in order."""
+
+    @property
+    def hooks(self) -> Hooks:
+        """Points at which the migration may be held or broken."""
+
+    @property
+    def state_name(self) -> str:
+        """The run state, as the destination is to continue in."""
+
+    def stop_for_migration(self) -> None:
+        """Halt the guest; the run state becomes finish-migrate."""
+
+
+class Outgoing:
+    """Writes one machine to a stream; `plan` is None for a migration without hand-over."""
+
+    def __init__(self, machine: Source, stream: Stream, plan: Plan | None) -> None:
+        self._machine = machine
+        self._stream = stream
+        self.plan = plan
+        self.committed = False
+        self.stopped = False
+        self.state_name = ""
+        self.ram_done = 0
+        self.passes = 1
+        self.stopped_at_ns: int | None = None
+        self._moving: list[Entry] = []
+        self._quiet: list[Entry] = []
+        self._drained: list[Transferable] = []
+        self._ram_travels = False
+        self._ram_id = 0
+        self._sections = Sections(stream)
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes written to the channel so far."""
+        return self._stream.sent_bytes
+
+    async def begin(self) -> None:
+        """Send the header and agree on the hand-over; the machine runs on."""
+        machine = self._machine
+        await machine.hooks.reach("connected")
+        self._stream.write(vmstream.HEADER + vmstream.configuration(machine.machine_type))
+        if self.plan is not None:
+            await self._negotiate(self.plan)
+        await self._stream.flush()
+
+    async def copy_ram(self) -> None:
+        """Send guest RAM while the machine runs."""
+        memory = self._machine.memory
+        self._stream.phase = "the destination to take guest RAM"
+        self._ram_id = self._sections.start_ram(ram.setup(memory))
+        if not self._ram_travels:
+            await self._send_pages(vmstream.PART, memory.extents())
+        await self._stream.flush()
+
+    async def stop(self) -> None:
+        """Stop the machine; finish what stays behind, keep quiet what travels."""
+        machine = self._machine
+        await machine.hooks.reach("before-stop")
+        self.state_name = machine.state_name
+        machine.stop_for_migration()
+        self.stopped = True
+        if self.state_name == "running":
+            self.stopped_at_ns = time.monotonic_ns()
+            await self._drain()
+        for entry in self._moving:
+            assert entry.device.backend is not None
+            entry.device.backend.quiesce()
+            self._quiet.append(entry)
+        await machine.hooks.reach("stopped")
+
+    async def send_devices(self) -> None:
+        """Send the rest of RAM, device state, and the descriptors that travel."""
+        machine, sections = self._machine, self._sections
+        self.passes += 1
+        if self._ram_travels:
+            self._end_ram()
+        else:
+            await self._send_pages(vmstream.END, _allocated(machine.memory))
+        general = {"runstate": self.state_name, "memory": machine.memory.save()}
+        sections.write_state(GLOBAL_STATE, general)
+        for device in machine.devices:
+            sections.write_state(device.path, device.save())
+        for entry in self._moving:
+            assert entry.device.backend is not None
+            state, fds = entry.device.backend.hand_over()
+            fds = machine.hooks.descriptors(fds)
+            sections.write_state(entry.device.path + BACKEND_SUFFIX, state, fds)
+            entry.fds = len(fds)
+        sections.close()
+        await self._stream.flush()
+        if self._moving:
+            await machine.hooks.reach("descriptors-sent")
+
+    async def commit(self) -> None:
+        """Give the backends away, once the destination is ready. No way back behind it."""
+        if self.plan is None:
+            self.committed = True
+            return
+        hooks = self._machine.hooks
+        await self._expect(vmstream.REPLY_READY, "the destination to be ready")
+        await hooks.reach("ready-received")
+        if self._stream.ended:
+            raise MigrationError("the destination left before commit")
+        # Nothing is queued, so this either reaches the destination's socket or raises.
+        self.committed = True
+        self._stream.write(vmstream.command(vmstream.COMMAND_COMMIT, self._commit_body()))
+        await self._stream.flush()
+        await hooks.reach("commit-sent")
+        started = await self._expect(vmstream.REPLY_STARTED, "the destination to start")
+        await hooks.reach("started-received")
+        self._report(self.plan, started)
+
+    def release(self) -> None:
+        """Close the copies of what was handed over: the destination owns it."""
+        for entry in self._moving:
+            assert entry.device.backend is not None
+            entry.device.backend.release()
+        self._moving.clear()
+        self._quiet.clear()
+
+    async def take_back(self) -> None:
+        """Make every backend usable again: nothing was given away."""
+        for entry in self._quiet:
+            assert entry.device.backend is not None
+            entry.device.backend.unquiesce()
+        self._quiet.clear()
+        while self._drained:
+            await self._drained.pop().restart()
+
+    def abort(self, reason: str) -> None:
+        """Tell a destination that waits for commit that it will not come."""
+        if self.plan is not None and not self._stream.ended:
+            self._stream.write(vmstream.command(vmstream.COMMAND_ABORT, {"reason": reason}))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._stream.close()
+
+    async def _drain(self) -> None:
+        moving = {entry.device.path for entry in self._moving}
+        for device in self._machine.devices:
+            if device.path not in moving:
+                self._drained.append(device)
+                await device.drain()
+
+    async def _negotiate(self, plan: Plan) -> None:
+        self._check_peer()
+        memory = self._machine.memory
+        moving = plan.transferred()
+        with _nonce() as nonce:
+            self._stream.write(vmstream.command(vmstream.COMMAND_OFFER, self._offer(plan, nonce)))
+            self._stream.write_fd(nonce)
+        if memory.shared:
+            self._stream.write_fd(memory.fd)
+        await self._stream.flush()
+        await self._machine.hooks.reach("offer-sent")
+        answer = await self._expect(vmstream.REPLY_ANSWER, "the answer to the offer")
+        self._apply(moving, answer)
+        self._ram_travels = memory.shared
+        self._moving = plan.transferred()
+        await self._machine.hooks.reach("answer-received")
+
+    def _check_peer(self) -> None:
+        if not self._stream.carries_fds:
+            raise MigrationError("backend-transfer requires a UNIX domain socket channel")
+
+    def _offer(self, plan: Plan, nonce: Fd) -> dict[str, Any]:
+        memory = self._machine.memory
+        return {
+            "nonce": os.fstat(nonce.fileno()).st_ino,
+            "ram": {"size": memory.size, "shared": memory.shared},
+            "devices": [_offered(entry) for entry in plan.entries],
+        }
+
+    def _apply(self, entries: list[Entry], answer: dict[str, Any]) -> None:
+        reasons = answer.get("reopened")
+        if not isinstance(reasons, dict):
+            raise MigrationError("malformed answer to the offer")
+        for entry in entries:
+            reason = reasons.get(entry.device.path)
+            if isinstance(reason, str):
+                entry.reopen(reason)
+
+    async def _expect(self, code: int, what: str) -> dict[str, Any]:
+        self._stream.phase = what
+        message = await vmstream.read_message(self._stream)
+        if message.code == vmstream.REPLY_REFUSED:
+            self._note_refusal(message.body)
+            raise MigrationError(str(message.body.get("reason")))
+        if message.code != code:
+            raise WireError(f"message 0x{message.code:x} where {what} was expected")
+        return message.body
+
+    def _note_refusal(self, body: dict[str, Any]) -> None:
+        for entry in self.plan.entries if self.plan else ():
+            if entry.device.path == body.get("device"):
+                entry.refuse(str(body.get("detail")))
+
+    async def _send_pages(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
+        self._stream.write(vmstream.section_part(kind, self._ram_id))
+        for piece in ram.pages(self._machine.memory, extents):
+            self._stream.write(piece)
+            self.ram_done += len(piece)
+            await self._stream.flush_some()
+        self._stream.write(ram.END_OF_PART + vmstream.footer(self._ram_id))
+
+    def _end_ram(self) -> None:
+        head = vmstream.section_part(vmstream.END, self._ram_id)
+        self._stream.write(head + ram.END_OF_PART + vmstream.footer(self._ram_id))
+
+    def _commit_body(self) -> dict[str, Any]:
+        return {"stopped-at-ns": self.stopped_at_ns}
+
+    def _report(self, plan: Plan, started: dict[str, Any]) -> None:
+        """Take the blackouts, in microseconds, from the destination that measured them."""
+        plan.blackout_us = _number(started.get("blackout-us"))
+        blackouts = started.get("devices")
+        for entry in self._moving:
+            entry.outcome = "transferred"
+            if isinstance(blackouts, dict):
+                entry.blackout_us = _number(blackouts.get(entry.device.path))
+
+
+def _offered(entry: Entry) -> dict[str, Any]:
+    offered = {"id": entry.device.id, "path": entry.device.path, "required": entry.required}
+    backend = entry.device.backend
+    if entry.outcome is not None:
+        return {**offered, "reopen": entry.reason}
+    assert backend is not None
+    return {**offered, "type": backend.TYPE, "identity": backend.identity()}
+
+
+def _nonce() -> Fd:
+    """A descriptor whose inode proves that the channel really carries descriptors.
+
+    A relay between the two ends passes every check of the socket, and loses the fds.
+    """
+    return Fd(os.memfd_create("qemu-sim-handshake", os.MFD_CLOEXEC))
+
+
+def _allocated(memory: GuestMemory) -> list[tuple[int, int]]:
+    """What may have changed since RAM was sent: the guest uses nothing it did not allocate."""
+    return [(address, length) for address, length in memory.save()["blocks"]]
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,109 @@
+"""What a section holds: a device's state, or a backend and its descriptors.
+
+QEMU: migration/vmstate.c; docs/devel/migration/main.rst
+
+A device's section is named by its QOM path, a backend's by the same path and "/backend".
+The payload is a u32 length and JSON; behind a backend's come its descriptors, each on a
+0x20 byte of its own, in the order the JSON announces them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.errors import MigrationError
+from qemu_sim.fds import TaggedFd, close_all
+from qemu_sim.wire import vmstream
+
+if TYPE_CHECKING:
+    from qemu_sim.migration.stream import Stream
+
+BACKEND_SUFFIX = "/backend"
+GLOBAL_STATE = "globalstate"
+RAM = "ram"
+VERSION = 1
+RAM_VERSION = 4
+
+
+class Sections:
+    """Writes sections and remembers them for the closing description."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._described: list[dict[str, Any]] = []
+        self._next_id = 0
+
+    def write_state(
+        self, name: str, state: dict[str, Any], fds: list[TaggedFd] | None = None
+    ) -> None:
+        """Write one FULL section; the descriptors stay the caller's."""
+        section = self._begin(vmstream.FULL, name, VERSION)
+        announced = [[tagged.role, tagged.index] for tagged in fds or ()]
+        payload = vmstream.state({"state": state, "fds": announced} if announced else state)
+        self._stream.write(vmstream.section_start(section) + payload)
+        for tagged in fds or ():
+            self._stream.write_fd(tagged.fd)
+        self._stream.write(vmstream.footer(section.id))
+        self._describe(section, len(payload) - 4, len(announced))
+
+    def start_ram(self, payload: bytes) -> int:
+        """Write RAM's START section; returns its section ID."""
+        section = self._begin(vmstream.START, RAM, RAM_VERSION)
+        head = vmstream.section_start(section)
+        self._stream.write(head + payload + vmstream.footer(section.id))
+        self._described.append({"name": RAM, "instance_id": 0, "version": RAM_VERSION})
+        return section.id
+
+    def close(self) -> None:
+        """Write the end of the sections and their description."""
+        end = bytes([vmstream.EOF])
+        self._stream.write(end + vmstream.description(self._described))
+
+    def _begin(self, kind: int, name: str, version: int) -> vmstream.Section:
+        section = vmstream.Section(kind, self._next_id, name, 0, version)
+        self._next_id += 1
+        return section
+
+    def _describe(self, section: vmstream.Section, size: int, fds: int) -> None:
+        fields: list[dict[str, Any]] = [
+            {"name": "length", "type": "uint32", "size": 4},
+            {"name": "state", "type": "buffer", "size": size},
+        ]
+        fields += [{"name": "fd", "type": "fd", "size": 1}] * fds
+        self._described.append(
+            {
+                "name": section.name,
+                "instance_id": section.instance,
+                "vmsd_name": section.name,
+                "version": section.version,
+                "fields": fields,
+            }
+        )
+
+
+async def read_backend(stream: Stream, device: str) -> tuple[dict[str, Any], list[TaggedFd]]:
+    """Read a backend's payload; the caller owns the descriptors.
+
+    Raises MigrationError naming device, role and index of a descriptor that is missing.
+    """
+    payload = await vmstream.read_state(stream)
+    state, announced = payload.get("state"), payload.get("fds")
+    if not isinstance(state, dict) or not isinstance(announced, list):
+        raise MigrationError(f"{device}: malformed state of a backend")
+    fds: list[TaggedFd] = []
+    try:
+        for tag in announced:
+            role, index = _tag(device, tag)
+            what = f"{device}: descriptor {role}[{index}] of {len(announced)}"
+            fds.append(TaggedFd(role, index, await stream.read_fd(what)))
+    except BaseException:
+        close_all(tagged.fd for tagged in fds)
+        raise
+    return state, fds
+
+
+def _tag(device: str, tag: Any) -> tuple[str, int]:
+    match tag:
+        case [str(role), int(index)]:
+            return role, index
+    raise MigrationError(f"{device}: malformed descriptor tag {tag!r}")
