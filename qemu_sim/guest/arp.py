@@ -1,0 +1,39 @@
+"""The guest's answers to ARP requests.  RFC 826, RFC 5227.
+
+In "any" mode a probe (sender 0.0.0.0) gets no answer: the host asks whether an address is
+free that it is about to use. A guest with addresses of its own defends them.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from qemu_sim.guest.ipv4 import is_unicast
+
+if TYPE_CHECKING:
+    from qemu_sim.guest.addresses import Addresses
+
+_PACKET = struct.Struct(">8s6s4s6s4s")
+_REQUEST = bytes.fromhex("0001080006040001")  # Ethernet, IPv4, 6 and 4 bytes, request
+_REPLY = bytes.fromhex("0001080006040002")
+_NOBODY = bytes(4)
+
+
+def answer_arp(packet: bytes, mac: bytes, addresses: Addresses) -> bytes | None:
+    """Return the reply to one ARP packet, None when there is none to give."""
+    if len(packet) < _PACKET.size:
+        return None
+    kind, sender_mac, sender, _, target = _PACKET.unpack_from(packet)
+    if kind not in (_REQUEST, _REPLY):
+        return None
+    claimed = target if sender == _NOBODY else sender
+    if is_unicast(claimed):
+        addresses.claim(claimed, sender_mac)
+    if kind == _REPLY or sender == target or not is_unicast(target):
+        return None  # an answer, an announcement, or nobody's address
+    if sender == _NOBODY and addresses.any:
+        return None
+    if not addresses.resolve(target, sender_mac):
+        return None
+    return _PACKET.pack(_REPLY, mac, target, sender_mac, sender)

@@ -1,0 +1,58 @@
+"""A NIC in use: joins a netdev with the simulated guest's network stack.
+
+QEMU: hw/net/virtio-net.c
+
+A stopped machine answers nothing and reads nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qemu_sim.backends.netdev import Netdev
+    from qemu_sim.guest.network import Network
+
+
+class NIC:
+    """One NIC; `frames_in`, `frames_out` and `errors` (answers the host refused) count frames."""
+
+    def __init__(self, netdev: Netdev, network: Network) -> None:
+        """Join both; the netdev stays its owner's."""
+        self._netdev = netdev
+        self._network = network
+        self.frames_in = 0
+        self.frames_out = 0
+        self.errors = 0
+
+    def start(self) -> None:
+        """Read and answer frames."""
+        self._netdev.start(self._receive)
+
+    def stop(self) -> None:
+        """Leave frames unread."""
+        self._netdev.stop()
+
+    def save(self) -> dict[str, Any]:
+        """Return counters and the network stack's state, as JSON."""
+        return {
+            "frames-in": self.frames_in,
+            "frames-out": self.frames_out,
+            "errors": self.errors,
+            "network": self._network.save(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `save` returned in another process."""
+        self.frames_in = state["frames-in"]
+        self.frames_out = state["frames-out"]
+        self.errors = state["errors"]
+        self._network.load(state["network"])
+
+    def _receive(self, queue: int, frame: bytes) -> None:
+        self.frames_in += 1
+        for answer in self._network.receive(frame):
+            if self._netdev.send(queue, answer):
+                self.frames_out += 1
+            else:
+                self.errors += 1
