@@ -203,7 +203,7 @@ class Incoming:
                 f"{_ram(memory.size, memory.shared)} on the destination"
             )
         if memory.shared:
-            memory.adopt(await self._stream.read_fd("guest RAM"), offered["size"])
+            memory.adopt(await self._stream.read_fd("guest RAM"))
 
     async def _open_the_rest(self) -> None:
         """Open every backend that is not about to be handed over."""
@@ -226,7 +226,6 @@ class Incoming:
         elif name == GLOBAL_STATE:
             state = await vmstream.read_state(self._stream)
             self._run_state = str(state.get("runstate"))
-            self._machine.memory.load(state.get("memory") or {})
         elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
             await self._device(name)
         else:

@@ -119,10 +119,9 @@ class Outgoing:
         self.passes += 1
         if self._ram_travels:
             self._end_ram()
-        else:
-            await self._send_pages(vmstream.END, _allocated(machine.memory))
-        general = {"runstate": self.state_name, "memory": machine.memory.save()}
-        sections.write_state(GLOBAL_STATE, general)
+        else:  # the guest uses nothing that it did not allocate
+            await self._send_pages(vmstream.END, machine.memory.allocated())
+        sections.write_state(GLOBAL_STATE, {"runstate": self.state_name})
         for device in machine.devices:
             sections.write_state(device.path, device.save())
         for entry in self._moving:
@@ -281,11 +280,6 @@ def _nonce() -> Fd:
     A relay between the two ends passes every check of the socket, and loses the fds.
     """
     return Fd(os.memfd_create("qemu-sim-handshake", os.MFD_CLOEXEC))
-
-
-def _allocated(memory: GuestMemory) -> list[tuple[int, int]]:
-    """What may have changed since RAM was sent: the guest uses nothing it did not allocate."""
-    return [(address, length) for address, length in memory.save()["blocks"]]
 
 
 def _number(value: Any) -> int | None:
