@@ -1,0 +1,124 @@
+"""Writes JSON values as QEMU does: ASCII, QDict order, doubles in full.
+
+QEMU: qobject/qjson.c, qobject/json-writer.c
+
+Every name written before and after a member depends only on the object's keys, so it
+is worked out once for each set of keys; objects of one kind then cost one look-up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from qemu_sim.key_order import in_key_order
+
+_INDENT = "    "
+_SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_SPECIAL = re.compile(r"[^ !#-\[\]-~]")
+_BEYOND_BMP = 0x10000
+# Objects with more members are rarely met twice, and would fill the cache for nothing.
+_MAX_CACHED_KEYS = 64
+
+_Member = tuple[str, str]  # text before the value, key
+_Layout = tuple[tuple[_Member, ...], str]  # members in order, text that closes the object
+_Steps = Iterator[tuple[str, Any]]  # text before a value, value
+
+
+def quote(text: str) -> str:
+    """Return `text` as a JSON string."""
+    if _SPECIAL.search(text):
+        text = _SPECIAL.sub(_escape, text)
+    return f'"{text}"'
+
+
+def line(value: Any) -> bytes:
+    """Return `value` as QMP sends it, on one line."""
+    return (text(value) + "\r\n").encode("ascii")
+
+
+def pretty_lines(value: Any) -> bytes:
+    """Return `value` as QMP sends it with `pretty=on`, one member a line."""
+    return (text(value, pretty=True) + "\n").replace("\n", "\r\n").encode("ascii")
+
+
+def text(value: Any, *, pretty: bool = False) -> str:
+    """Return `value` as JSON. Raises TypeError for what JSON has no word for."""
+    parts: list[str] = []
+    outer: list[tuple[_Steps, str]] = []  # containers half written, and what closes them
+    steps: _Steps = iter((("", value),))
+    closing = ""
+    while True:
+        for before, item in steps:
+            parts.append(before)
+            if isinstance(item, str):
+                parts.append(quote(item))
+            elif isinstance(item, (dict, list, tuple)):
+                outer.append((steps, closing))
+                steps, closing = _walk(item, len(outer) if pretty else 0)
+                break
+            else:
+                parts.append(_scalar(item))
+        else:
+            parts.append(closing)
+            if not outer:
+                return "".join(parts)
+            steps, closing = outer.pop()
+
+
+def _walk(container: Any, depth: int) -> tuple[_Steps, str]:
+    """Return the values of a container with the text before each, and the text after all."""
+    if isinstance(container, dict):
+        layout = _layout if len(container) <= _MAX_CACHED_KEYS else _layout.__wrapped__
+        members, closing = layout(tuple(container), depth)
+        return ((before, container[key]) for before, key in members), closing
+    separator, opening, closing = _spacing(depth)
+    befores = [separator] * len(container)
+    if befores:
+        befores[0] = "[" + opening
+        return zip(befores, container, strict=True), closing + "]"
+    return iter(()), "[" + closing + "]"
+
+
+@lru_cache(maxsize=1024)
+def _layout(keys: tuple[str, ...], depth: int) -> _Layout:
+    separator, opening, closing = _spacing(depth)
+    members = []
+    before = "{" + opening
+    for key in in_key_order(keys):
+        members.append((f"{before}{quote(key)}: ", key))
+        before = separator
+    return tuple(members), ("" if members else "{") + closing + "}"
+
+
+def _spacing(depth: int) -> tuple[str, str, str]:
+    """Text between two members, before the first, after the last; depth 0 is one line."""
+    if not depth:
+        return ", ", "", ""
+    inner = "\n" + _INDENT * depth
+    return "," + inner, inner, "\n" + _INDENT * (depth - 1)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return f"{value:.17g}"
+    raise TypeError(f"not a JSON value: {value!r}")
+
+
+def _escape(found: re.Match[str]) -> str:
+    char = found[0]
+    if char in _SHORT:
+        return _SHORT[char]
+    code = ord(char)
+    if code < _BEYOND_BMP:
+        return f"\\u{code:04X}"
+    code -= _BEYOND_BMP
+    return f"\\u{0xD800 + (code >> 10):04X}\\u{0xDC00 + (code & 0x3FF):04X}"
