@@ -16,9 +16,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from qemu_sim.fds import Fd
+if TYPE_CHECKING:
+    from qemu_sim.fds import Fd
 
 Run = Callable[..., Any]
 _Run = TypeVar("_Run", bound=Run)

@@ -1,0 +1,251 @@
+"""What is plugged together in one machine: objects, chardevs, netdevs and devices by ID.
+
+QEMU: system/qdev-monitor.c, net/net.c, chardev/char.c, qom/object_interfaces.c
+
+A machine that waits for a migration takes no host resource that may be handed to it: its
+netdevs and devices are made, and opened when the migration has said what travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from qemu_sim import catalog
+from qemu_sim.backends.memory_backend import MemoryBackend
+from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.virtio.memory import GuestMemory
+
+if TYPE_CHECKING:
+    from qemu_sim.backends.chardev import Chardev
+    from qemu_sim.backends.netdev import Netdev
+    from qemu_sim.backends.object import Object
+    from qemu_sim.devices.device import Device
+    from qemu_sim.fds import Fd
+    from qemu_sim.machine.buses import Buses
+    from qemu_sim.machine.options import MachineOptions
+
+CheckProperties = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+_Part = TypeVar("_Part")
+
+_PERIPHERAL = "/machine/peripheral"
+_ANONYMOUS = "/machine/peripheral-anon"
+_MAC = 0x525400123456  # QEMU's first; net/net.c (qemu_macaddr_default_if_unset)
+
+
+class Board:
+    """The parts of one machine. `check_properties(type, given)` types a device's properties."""
+
+    def __init__(
+        self, options: MachineOptions, buses: Buses, check_properties: CheckProperties
+    ) -> None:
+        self._options = options
+        self._buses = buses
+        self._check_properties = check_properties
+        self.objects: dict[str, Object] = {}
+        self.chardevs: dict[str, Chardev] = {}
+        self.netdevs: dict[str, Netdev] = {}
+        self.devices: list[Device] = []
+        self.deferred = options.incoming is not None
+        self._memory: GuestMemory | None = None
+        self._claims: dict[tuple[str, str], str] = {}
+        self._anonymous = 0
+        self._nics = 0
+
+    # What devices ask for.
+
+    @property
+    def memory(self) -> GuestMemory:
+        """Guest RAM: the memory backend's if the machine names one, else private RAM."""
+        if self._memory is None:
+            self._memory = self._make_memory()
+        return self._memory
+
+    @property
+    def guest_addresses(self) -> tuple[frozenset[str], frozenset[str]]:
+        """IPv4 and IPv6 addresses the guest answers for; an empty set means any."""
+        return self._options.guest_ipv4, self._options.guest_ipv6
+
+    def next_mac(self) -> str:
+        """Return the MAC address of the next NIC that names none."""
+        number = _MAC + self._nics
+        self._nics += 1
+        return ":".join(f"{byte:02x}" for byte in number.to_bytes(6, "big"))
+
+    def claim_netdev(self, device_type: str, id: str) -> Netdev:
+        """Return the netdev `id` for one NIC. Raises QMPError in QEMU's words."""
+        return _claim(self._claims, self.netdevs, f"{device_type}.netdev", id)
+
+    def claim_chardev(self, device_type: str, id: str) -> Chardev:
+        """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
+        return _claim(self._claims, self.chardevs, f"{device_type}.chardev", id)
+
+    # Objects.
+
+    def add_object(self, kind: str, id: str, options: dict[str, Any]) -> None:
+        """Make a user-creatable object. Raises QMPError in QEMU's words."""
+        made = catalog.find("qemu_sim.backends", "", kind)
+        if made is None:
+            raise QMPError(f"object type '{kind}' is not simulated by qemu-sim")
+        if id in self.objects:
+            raise QMPError(f"attempt to add duplicate property '{id}' to object (type 'container')")
+        self.objects[id] = made(id, options)
+
+    def delete_object(self, id: str) -> None:
+        """Remove an object that nothing uses. Raises QMPError in QEMU's words."""
+        found = self.objects.get(id)
+        if found is None:
+            raise QMPError(f"object '{id}' not found")
+        if found.in_use:
+            raise QMPError(f"object '{id}' is in use, can not be deleted")
+        del self.objects[id]
+        found.close()
+
+    # Chardevs.
+
+    async def add_chardev(
+        self, kind: str, id: str, options: dict[str, Any], fds: Sequence[Fd] = ()
+    ) -> Chardev:
+        """Make and open a chardev that owns `fds`. Raises QMPError in QEMU's words."""
+        made = catalog.find("qemu_sim.backends", "chardev", kind)
+        if made is None:
+            raise QMPError(f"chardev backend '{kind}' is not simulated by qemu-sim")
+        if id in self.chardevs:
+            raise QMPError(f"Chardev with id '{id}' already exists")
+        chardev: Chardev = made(id, options, fds)
+        try:
+            if not self.deferred:
+                await chardev.open()
+        except BaseException:
+            chardev.close()
+            raise
+        self.chardevs[id] = chardev
+        return chardev
+
+    def remove_chardev(self, id: str) -> None:
+        """Remove a chardev that nothing uses. Raises QMPError in QEMU's words."""
+        found = self.chardevs.get(id)
+        if found is None:
+            raise QMPError(f"Chardev '{id}' not found")
+        if ("chardev", id) in self._claims:
+            raise QMPError(f"Chardev '{id}' is busy")
+        del self.chardevs[id]
+        found.close()
+
+    # Netdevs.
+
+    async def add_netdev(
+        self, kind: str, id: str, options: dict[str, Any], fds: Sequence[Fd] = ()
+    ) -> None:
+        """Make a netdev that owns `fds`, and open it. Raises QMPError in QEMU's words."""
+        made = catalog.find("qemu_sim.backends", "netdev", kind)
+        if made is None:
+            raise QMPError(f"netdev type '{kind}' is not simulated by qemu-sim")
+        if id in self.netdevs:
+            raise QMPError(f"Duplicate ID '{id}'")
+        netdev: Netdev = made(id, options, fds)
+        try:
+            if not self.deferred:
+                await netdev.open()
+        except BaseException:
+            netdev.close()
+            raise
+        self.netdevs[id] = netdev
+
+    def delete_netdev(self, id: str) -> None:
+        """Remove a netdev. Raises DeviceNotFound in QEMU's words."""
+        if id not in self.netdevs:
+            raise DeviceNotFound(f"Device '{id}' not found")
+        if ("netdev", id) in self._claims:
+            raise QMPError(
+                f"netdev '{id}' is in use; taking it from under a device is not simulated by qemu-sim"
+            )
+        self.netdevs.pop(id).close()
+
+    # Devices.
+
+    async def add_device(
+        self, kind: str, id: str | None, given: dict[str, Any], *, hotplug: bool
+    ) -> Device:
+        """Make a device and open it. Raises QMPError in QEMU's words."""
+        properties = self._check_properties(kind, given)
+        made = catalog.find("qemu_sim.devices", "", kind)
+        if made is None:
+            raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
+        if id is not None and any(device.id == id for device in self.devices):
+            raise QMPError(f"Duplicate device ID '{id}'")
+        bus = self._buses.find(kind, properties.get("bus"), hotplug=hotplug)
+        device: Device = made(id, self._path(id), properties, self)
+        try:
+            if not self.deferred:
+                await device.open()
+        except BaseException:
+            self._unplug(device)
+            raise
+        self._buses.plug(bus, device)
+        self.devices.append(device)
+        return device
+
+    def delete_device(self, name: str) -> Device:
+        """Unplug the device of that ID or QOM path. Raises DeviceNotFound in QEMU's words."""
+        device = self.device(name)
+        self.devices.remove(device)
+        self._buses.unplug(device)
+        self._unplug(device)
+        return device
+
+    def device(self, name: str) -> Device:
+        """Return the device of that ID or QOM path. Raises DeviceNotFound in QEMU's words."""
+        for device in self.devices:
+            if name in (device.id, device.path):
+                return device
+        raise DeviceNotFound(f"Device '{name}' not found")
+
+    def close(self) -> None:
+        """Give everything back, devices first."""
+        for device in reversed(self.devices):
+            device.close()
+        for netdev in self.netdevs.values():
+            netdev.close()
+        for chardev in self.chardevs.values():
+            chardev.close()
+        for made in self.objects.values():
+            made.close()
+        if self._memory is not None:
+            self._memory.close()
+
+    def _unplug(self, device: Device) -> None:
+        device.close()
+        for key in ("netdev", "chardev"):
+            self._claims.pop((key, device.properties.get(key, "")), None)
+
+    def _path(self, id: str | None) -> str:
+        if id is not None:
+            return f"{_PERIPHERAL}/{id}"
+        self._anonymous += 1
+        return f"{_ANONYMOUS}/device[{self._anonymous - 1}]"
+
+    def _make_memory(self) -> GuestMemory:
+        options = self._options
+        if options.memory_backend is None:
+            return GuestMemory(options.memory_size, shared=False)
+        found = self.objects.get(options.memory_backend)
+        if not isinstance(found, MemoryBackend):
+            raise QMPError(f"Memory backend '{options.memory_backend}' not found")
+        if found.memory.size != options.memory_size:
+            raise QMPError("Machine memory size does not match the size of the memory backend")
+        found.taken = True
+        return found.memory
+
+
+def _claim(
+    claims: dict[tuple[str, str], str], parts: dict[str, _Part], property_name: str, id: str
+) -> _Part:
+    kind = property_name.partition(".")[2]
+    if id not in parts:
+        raise QMPError(f"Property '{property_name}' can't find value '{id}'")
+    if (kind, id) in claims:
+        raise QMPError(f"Property '{property_name}' can't take value '{id}', it's in use")
+    claims[kind, id] = property_name
+    return parts[id]

@@ -1,0 +1,203 @@
+"""One machine: run state, events, parts and migration in one value.
+
+QEMU: system/runstate.c, system/cpus.c (vm_start, vm_stop), system/vl.c
+
+Commands call it, monitors and MQTT listen to its events. It needs a running event loop
+and no thread; an idle machine has no task and no timer. `bugs` collects exceptions that
+nobody foresaw, so that a test can fail on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.errors import QMPError
+from qemu_sim.hooks import Hooks
+from qemu_sim.machine.board import Board
+from qemu_sim.machine.buses import Buses
+from qemu_sim.machine.events import Events
+from qemu_sim.machine.fdsets import FdSets
+from qemu_sim.machine.runstate import RunState
+from qemu_sim.migration.capabilities import Capabilities
+from qemu_sim.migration.migration import Migration
+from qemu_sim.migration.parameters import Parameters
+from qemu_sim.migration.transfer import is_on_by_default
+from qemu_sim.qapi import profile as profiles
+from qemu_sim.qapi.device_properties import parse_device_properties
+
+if TYPE_CHECKING:
+    from qemu_sim.devices.device import Device
+    from qemu_sim.machine.options import MachineOptions
+    from qemu_sim.migration.outgoing import Outgoing
+    from qemu_sim.virtio.memory import GuestMemory
+
+
+class Machine:
+    """A machine that stands where QEMU's would. Make it, fill `board`, then `start` it."""
+
+    def __init__(self, options: MachineOptions) -> None:
+        """Nothing of the host is taken yet."""
+        self.options = options
+        self.profile = profiles.load(options.profile)
+        self.machine_type = self.profile.resolve_machine(options.machine_type)
+        self.events = Events()
+        self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
+        self.board = Board(options, Buses(self.machine_type), self._check_properties)
+        self.fdsets = FdSets()
+        self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))
+        self.capabilities = Capabilities(self.profile)
+        self.parameters = Parameters(self.profile)
+        self.migration = Migration(
+            self,
+            phase_timeout=options.phase_timeout,
+            check_peer=options.check_peer,
+            statuses=self._statuses,
+        )
+        self.bugs: list[BaseException] = []
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    # The machine's life.
+
+    async def start(self) -> None:
+        """Run, unless started paused or waiting for a migration."""
+        if not self.options.incoming and not self.options.start_paused:
+            await self.cont()
+
+    async def cont(self) -> None:
+        """Start the guest (RESUME). Raises QMPError in QEMU's words."""
+        reclaimed = await self.migration.reclaim()
+        if self.run_state.value == "inmigrate" or self.run_state.running:
+            return
+        if self.run_state.value == "finish-migrate":
+            raise QMPError("Migration is not finalized yet")
+        if self.run_state.value == "postmigrate" and reclaimed is None:
+            self._refuse_given_away()
+        for device in self.board.devices:
+            await device.restart()
+        self._run("running")
+
+    async def stop(self) -> None:
+        """Stop the guest (STOP); nothing happens when it does not run."""
+        if not self.run_state.running:
+            return
+        self._halt("paused")
+        for device in self.board.devices:
+            await device.drain()
+
+    def reset(self) -> None:
+        """Reset the guest (RESET), as system_reset does."""
+        self.events.emit("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
+
+    def shut_down(self, reason: str) -> None:
+        """End the process in order (SHUTDOWN)."""
+        if not self.exited.done():
+            self.events.emit("SHUTDOWN", {"guest": False, "reason": reason})
+            self.exit(0)
+
+    def exit(self, status: int) -> None:
+        """End the process with `status`."""
+        if not self.exited.done():
+            self.exited.set_result(status)
+
+    async def close(self) -> None:
+        """Give back everything the machine holds."""
+        await self.migration.close()
+        self.board.close()
+        self.fdsets.close()
+
+    async def delete_device(self, name: str) -> None:
+        """Unplug a device; DEVICE_DELETED follows the reply, as after a guest's consent."""
+        device = self.board.delete_device(name)
+        asyncio.get_running_loop().call_soon(self._deleted, device)
+
+    # What a migration needs.
+
+    @property
+    def memory(self) -> GuestMemory:
+        """Guest RAM."""
+        return self.board.memory
+
+    @property
+    def devices(self) -> list[Device]:
+        """All devices, in order."""
+        return self.board.devices
+
+    @property
+    def state_name(self) -> str:
+        """The run state by its QAPI name."""
+        return self.run_state.value
+
+    @property
+    def transfer_by_default(self) -> bool:
+        """What `backend-transfer=auto` means for this machine type."""
+        return is_on_by_default(self.machine_type, self.profile.newest_machines)
+
+    def stop_for_migration(self) -> None:
+        """Halt the guest; the run state becomes finish-migrate."""
+        self._halt("finish-migrate")
+
+    def continue_as(self, run_state: str) -> None:
+        """Go on, as the destination, in the source's run state."""
+        self.board.deferred = False
+        if run_state != "running":
+            self.run_state.move(run_state)
+        elif self.options.start_paused:
+            self.run_state.move("paused")
+        else:
+            self._run("running")
+
+    def resume_after_failure(self, run_state: str) -> None:
+        """Go back to the state before a migration stopped the guest."""
+        if run_state == "running":
+            self._run(run_state)
+        else:
+            self.run_state.move(run_state)
+
+    def finish_migration(self) -> None:
+        """Become postmigrate: another process runs this machine."""
+        self.run_state.move("postmigrate")
+
+    def migration_moved(self, status: str) -> None:
+        """Emit MIGRATION where a client asked for it."""
+        if self.capabilities.enabled("events"):
+            self.events.emit("MIGRATION", {"status": status})
+
+    def migration_passed(self, count: int) -> None:
+        """Emit MIGRATION_PASS where a client asked for it."""
+        if self.capabilities.enabled("events"):
+            self.events.emit("MIGRATION_PASS", {"pass": count})
+
+    def _halt(self, run_state: str) -> None:
+        was_running = self.run_state.running
+        for device in self.board.devices:
+            device.halt()
+        self.run_state.move(run_state)
+        if was_running:
+            self.events.emit("STOP")
+
+    def _run(self, run_state: str) -> None:
+        self.run_state.move(run_state)
+        for device in self.board.devices:
+            device.run()
+        self.events.emit("RESUME")
+
+    def _refuse_given_away(self) -> None:
+        plan = self.migration.plan
+        gone = [entry.device.name for entry in plan.transferred()] if plan else []
+        if gone:
+            raise QMPError(
+                f"Backends were handed over to the destination: {', '.join(gone)}"
+            )
+
+    def _deleted(self, device: Device) -> None:
+        data = {"path": device.path}
+        if device.backend is not None:
+            self.events.emit("DEVICE_DELETED", {"path": f"{device.path}/virtio-backend"})
+        self.events.emit("DEVICE_DELETED", data if device.id is None else {"device": device.id, **data})
+
+    def _check_properties(self, kind: str, given: dict[str, Any]) -> dict[str, Any]:
+        return parse_device_properties(self.profile, kind, given)
+
+    def _statuses(self) -> frozenset[str]:
+        return self.profile.enum_values("MIGRATION")
