@@ -53,9 +53,12 @@ def text(value: Any, *, pretty: bool = False) -> str:
     while True:
         for before, item in steps:
             parts.append(before)
-            if isinstance(item, str):
+            kind = type(item)
+            if kind is str:
                 parts.append(quote(item))
-            elif isinstance(item, (dict, list, tuple)):
+            elif kind is bool:
+                parts.append("true" if item else "false")
+            elif kind is dict or kind is list:
                 outer.append((steps, closing))
                 steps, closing = _walk(item, len(outer) if pretty else 0)
                 break
@@ -73,7 +76,7 @@ def _walk(container: Any, depth: int) -> tuple[_Steps, str]:
     if isinstance(container, dict):
         layout = _layout if len(container) <= _MAX_CACHED_KEYS else _layout.__wrapped__
         members, closing = layout(tuple(container), depth)
-        return ((before, container[key]) for before, key in members), closing
+        return iter([(before, container[key]) for before, key in members]), closing
     separator, opening, closing = _spacing(depth)
     befores = [separator] * len(container)
     if befores:
@@ -102,12 +105,13 @@ def _spacing(depth: int) -> tuple[str, str, str]:
 
 
 def _scalar(value: Any) -> str:
+    """Write what is neither str nor bool; enumerations are their values."""
     if value is None:
         return "null"
-    if value is True or value is False:
-        return "true" if value else "false"
+    if isinstance(value, str):
+        return quote(str.__str__(value))
     if isinstance(value, int):
-        return str(int(value))
+        return int.__repr__(value)
     if isinstance(value, float):
         return f"{value:.17g}"
     raise TypeError(f"not a JSON value: {value!r}")

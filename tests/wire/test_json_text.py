@@ -1,8 +1,14 @@
 """QEMU's way of writing JSON."""
 
+import enum
+
 import pytest
 
 from qemu_sim.wire import json_text
+
+
+class Status(enum.StrEnum):
+    RUNNING = "running"
 
 
 @pytest.mark.parametrize(
@@ -16,7 +22,7 @@ from qemu_sim.wire import json_text
         ({"b": 2, "a": 1}, '{"a": 1, "b": 2}'),
         ([], "[]"),
         ([[], {}, [{}]], "[[], {}, [{}]]"),
-        ((1, True, None, False), "[1, true, null, false]"),
+        ([1, True, None, False, Status.RUNNING], '[1, true, null, false, "running"]'),
         (0.1, "0.10000000000000001"),
         (1e-7, "9.9999999999999995e-08"),
         (1.0, "1"),
@@ -68,7 +74,7 @@ def test_large_object():
     assert json_text.text(value).startswith('{"k149": 149, "k148": 148')
 
 
-@pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}])
+@pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, (1, 2)])
 def test_no_json(value):
     with pytest.raises(TypeError):
         json_text.text([value])
