@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 
-from qemu_sim.fds import TaggedFd
+from qemu_sim.fds import Fd
 
 # In the order in which one hand-over passes them.
 SOURCE_POINTS = (
@@ -34,7 +35,9 @@ DESTINATION_POINTS = (
 POINTS = SOURCE_POINTS + DESTINATION_POINTS
 
 Strike = Callable[[], Awaitable[None]]
-Tamper = Callable[[list[TaggedFd]], list[TaggedFd]]
+Riders = dict[str, list[list[Fd]]]
+"""By device name: for each descriptor byte of the device, what rides on it."""
+Tamper = Callable[[Riders], AbstractContextManager[Riders]]
 
 
 class Hooks:
@@ -63,12 +66,12 @@ class Hooks:
         self._strikes.setdefault(point, []).append(strike)
 
     def arm_descriptors(self, tamper: Tamper) -> None:
-        """Let `tamper` change, once, the descriptors of the next device handed over."""
+        """Let `tamper` change, once, the descriptors of the next hand-over."""
         self._tampers.append(tamper)
 
-    def descriptors(self, fds: list[TaggedFd]) -> list[TaggedFd]:
-        """Pass the descriptors of one device on their way out."""
-        return self._tampers.pop(0)(fds) if self._tampers else fds
+    def descriptors(self, riders: Riders) -> AbstractContextManager[Riders]:
+        """Pass all descriptors of one hand-over on their way out."""
+        return self._tampers.pop(0)(riders) if self._tampers else nullcontext(riders)
 
     async def reach(self, point: str) -> None:
         """Pass `point`: suffer what is armed there, then wait as long as it is held."""

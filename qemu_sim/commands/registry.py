@@ -18,6 +18,8 @@ import pkgutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
+from qemu_sim.errors import QMPError
+
 if TYPE_CHECKING:
     from qemu_sim.fds import Fd
 
@@ -37,22 +39,34 @@ class Monitor(Protocol):
 
 
 class Command(NamedTuple):
-    """One command: the function, and whether it is given its monitor."""
+    """One command: the function and how it is called."""
 
     name: str
     run: Run
     wants_monitor: bool
+    takes_raw: bool
+
+    def call(self, machine: object, monitor: Monitor, arguments: dict[str, Any]) -> Any:
+        """Call it with checked arguments; a coroutine if it is async."""
+        first = (machine, monitor) if self.wants_monitor else (machine,)
+        if self.takes_raw:
+            return self.run(*first, arguments)
+        return self.run(*first, **_keywords(arguments)) if arguments else self.run(*first)
 
 
 _commands: dict[str, Command] = {}
 
 
-def command(name: str, *, monitor: bool = False) -> Callable[[_Run], _Run]:
-    """Register a function as the QMP command `name`."""
+def command(name: str, *, monitor: bool = False, raw: bool = False) -> Callable[[_Run], _Run]:
+    """Register a function as the QMP command `name`.
+
+    With `monitor` it is given its monitor after the machine, with `raw` the arguments as
+    one dict under their QMP names (for commands whose arguments are open-ended).
+    """
 
     def register(run: _Run) -> _Run:
         assert name not in _commands, name
-        _commands[name] = Command(name, run, monitor)
+        _commands[name] = Command(name, run, monitor, raw)
         return run
 
     return register
@@ -68,9 +82,21 @@ def names() -> list[str]:
     return sorted(_loaded())
 
 
-def keywords(arguments: dict[str, Any]) -> dict[str, Any]:
+def _keywords(arguments: dict[str, Any]) -> dict[str, Any]:
     """Turn QMP argument names into Python's."""
     return {name.replace("-", "_"): value for name, value in arguments.items()}
+
+
+def named_fds(monitor: Monitor, names: str | None) -> list[Fd]:
+    """Take the descriptors that `getfd` named; `names` are separated by colons.
+
+    Raises QMPError for a name that is not there; nothing is taken then.
+    """
+    wanted = names.split(":") if names else []
+    for name in wanted:
+        if name not in monitor.named_fds:
+            raise QMPError(f"File descriptor named '{name}' has not been found")
+    return [monitor.named_fds.pop(name) for name in wanted]
 
 
 def _loaded() -> dict[str, Command]:

@@ -1,1 +1,37 @@
-"""What may go wrong on purpose, one fault a file."""
+"""What may go wrong on purpose, one fault a file.
+
+A fault is a class with a TYPE (file name = QMP name) and, for what strikes at a point of
+a migration, `POINT` (where it stands unless told otherwise) and `strike`; for what
+changes the descriptors of a device on their way out, `tamper`.
+"""
+
+from __future__ import annotations
+
+from qemu_sim import catalog
+from qemu_sim.errors import QMPError
+from qemu_sim.hooks import POINTS, Hooks
+
+
+def arm(hooks: Hooks, name: str, at: str | None = None) -> None:
+    """Arm the fault `name` once, at a point if it is one that strikes at a point.
+
+    Raises QMPError for an unknown fault or point, or a point where none is meant.
+    """
+    made = catalog.find(__name__, "", name)
+    if made is None:
+        raise QMPError(f"Parameter 'fault' does not accept value '{name}'")
+    if at is not None and at not in POINTS:
+        raise QMPError(f"Parameter 'at' does not accept value '{at}'")
+    fault = made()
+    if hasattr(fault, "tamper"):
+        if at is not None:
+            raise QMPError(f"fault '{name}' strikes when descriptors are sent, not at '{at}'")
+        hooks.arm_descriptors(fault.tamper)
+    else:
+        hooks.arm(at or fault.POINT, fault.strike)
+
+
+def arm_text(hooks: Hooks, text: str) -> None:
+    """Arm `NAME` or `NAME@POINT`, as `-sim fault=` writes it."""
+    name, _, at = text.partition("@")
+    arm(hooks, name, at or None)

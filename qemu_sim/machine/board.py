@@ -81,6 +81,10 @@ class Board:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
         return _claim(self._claims, self.chardevs, f"{device_type}.chardev", id)
 
+    def is_claimed(self, kind: str, id: str) -> bool:
+        """Whether a device uses the "netdev" or "chardev" of that ID."""
+        return (kind, id) in self._claims
+
     # Objects.
 
     def add_object(self, kind: str, id: str, options: dict[str, Any]) -> None:
@@ -159,7 +163,7 @@ class Board:
             raise DeviceNotFound(f"Device '{id}' not found")
         if ("netdev", id) in self._claims:
             raise QMPError(
-                f"netdev '{id}' is in use; taking it from under a device is not simulated by qemu-sim"
+                f"netdev '{id}' is in use; removing it first is not simulated by qemu-sim"
             )
         self.netdevs.pop(id).close()
 

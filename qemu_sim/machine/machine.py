@@ -28,8 +28,8 @@ from qemu_sim.qapi.device_properties import parse_device_properties
 
 if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
+    from qemu_sim.io.address import InetAddress, UnixAddress
     from qemu_sim.machine.options import MachineOptions
-    from qemu_sim.migration.outgoing import Outgoing
     from qemu_sim.virtio.memory import GuestMemory
 
 
@@ -111,7 +111,28 @@ class Machine:
         device = self.board.delete_device(name)
         asyncio.get_running_loop().call_soon(self._deleted, device)
 
-    # What a migration needs.
+    # Migration, as commands ask for it.
+
+    def check_may_migrate(self, *, resume: bool = False) -> None:
+        """Raise QMPError in QEMU's words if this machine cannot be the source now."""
+        if resume:
+            raise QMPError("Cannot resume if there is no paused migration")
+        if self.migration.status.under_way:
+            raise QMPError("There's a migration process in progress")
+        if self.run_state.value == "inmigrate":
+            raise QMPError("Guest is waiting for an incoming migration")
+        if self.run_state.value == "postmigrate":
+            raise QMPError("Can't migrate the vm that was paused due to previous migration")
+
+    def listen_for_migration(
+        self, address: UnixAddress | InetAddress, *, exit_on_error: bool
+    ) -> None:
+        """Wait for a source at `address`. Raises QMPError in QEMU's words."""
+        if self.run_state.value != "inmigrate" or not self.options.incoming:
+            raise QMPError("'-incoming' was not specified on the command line")
+        self.migration.listen(address, exit_on_error=exit_on_error)
+
+    # What a migration needs of a machine.
 
     @property
     def memory(self) -> GuestMemory:
@@ -186,15 +207,15 @@ class Machine:
         plan = self.migration.plan
         gone = [entry.device.name for entry in plan.transferred()] if plan else []
         if gone:
-            raise QMPError(
-                f"Backends were handed over to the destination: {', '.join(gone)}"
-            )
+            raise QMPError(f"Backends were handed over to the destination: {', '.join(gone)}")
 
     def _deleted(self, device: Device) -> None:
         data = {"path": device.path}
         if device.backend is not None:
             self.events.emit("DEVICE_DELETED", {"path": f"{device.path}/virtio-backend"})
-        self.events.emit("DEVICE_DELETED", data if device.id is None else {"device": device.id, **data})
+        self.events.emit(
+            "DEVICE_DELETED", data if device.id is None else {"device": device.id, **data}
+        )
 
     def _check_properties(self, kind: str, given: dict[str, Any]) -> dict[str, Any]:
         return parse_device_properties(self.profile, kind, given)

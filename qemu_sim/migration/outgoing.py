@@ -124,12 +124,7 @@ class Outgoing:
         sections.write_state(GLOBAL_STATE, {"runstate": self.state_name})
         for device in machine.devices:
             sections.write_state(device.path, device.save())
-        for entry in self._moving:
-            assert entry.device.backend is not None
-            state, fds = entry.device.backend.hand_over()
-            fds = machine.hooks.descriptors(fds)
-            sections.write_state(entry.device.path + BACKEND_SUFFIX, state, fds)
-            entry.fds = len(fds)
+        self._send_backends()
         sections.close()
         await self._stream.flush()
         if self._moving:
@@ -203,6 +198,20 @@ class Outgoing:
         self._ram_travels = memory.shared
         self._moving = plan.transferred()
         await self._machine.hooks.reach("answer-received")
+
+    def _send_backends(self) -> None:
+        states, riders = {}, {}
+        for entry in self._moving:
+            assert entry.device.backend is not None
+            states[entry.device.name] = entry.device.backend.hand_over()
+            fds = states[entry.device.name][1]
+            riders[entry.device.name] = [[tagged.fd] for tagged in fds]
+            entry.fds = len(fds)
+        with self._machine.hooks.descriptors(riders) as sent:
+            for entry in self._moving:
+                name = entry.device.path + BACKEND_SUFFIX
+                state, fds = states[entry.device.name]
+                self._sections.write_backend(name, state, fds, sent[entry.device.name])
 
     def _check_peer(self) -> None:
         if not self._stream.carries_fds:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError
-from qemu_sim.fds import TaggedFd, close_all
+from qemu_sim.fds import Fd, TaggedFd, close_all
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
@@ -33,18 +33,29 @@ class Sections:
         self._described: list[dict[str, Any]] = []
         self._next_id = 0
 
-    def write_state(
-        self, name: str, state: dict[str, Any], fds: list[TaggedFd] | None = None
-    ) -> None:
-        """Write one FULL section; the descriptors stay the caller's."""
+    def write_state(self, name: str, state: dict[str, Any]) -> None:
+        """Write one FULL section."""
         section = self._begin(vmstream.FULL, name, VERSION)
-        announced = [[tagged.role, tagged.index] for tagged in fds or ()]
-        payload = vmstream.state({"state": state, "fds": announced} if announced else state)
+        payload = vmstream.state(state)
+        head = vmstream.section_start(section)
+        self._stream.write(head + payload + vmstream.footer(section.id))
+        self._describe(section, len(payload) - 4, 0)
+
+    def write_backend(
+        self, name: str, state: dict[str, Any], fds: list[TaggedFd], riders: list[list[Fd]]
+    ) -> None:
+        """Write a backend's FULL section, announcing `fds`.
+
+        `riders` are what really rides on each descriptor byte; all stay the caller's.
+        """
+        section = self._begin(vmstream.FULL, name, VERSION)
+        announced = [[tagged.role, tagged.index] for tagged in fds]
+        payload = vmstream.state({"state": state, "fds": announced})
         self._stream.write(vmstream.section_start(section) + payload)
-        for tagged in fds or ():
-            self._stream.write_fd(tagged.fd)
+        for riding in riders:
+            self._stream.write(vmstream.FD_BYTE, riding)
         self._stream.write(vmstream.footer(section.id))
-        self._describe(section, len(payload) - 4, len(announced))
+        self._describe(section, len(payload) - 4, len(fds))
 
     def start_ram(self, payload: bytes) -> int:
         """Write RAM's START section; returns its section ID."""

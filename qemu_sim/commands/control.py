@@ -1,0 +1,55 @@
+"""What QMP says of itself, and the machine's name.
+
+QEMU: qapi/control.json, qapi/introspect.json, qapi/misc.json, monitor/qmp-cmds-control.c
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.commands.registry import command
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.machine import Machine
+
+_NO_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+@command("query-version")
+def query_version(machine: Machine) -> dict[str, Any]:
+    """Return the profile's version: clients choose their dialect by it."""
+    major, minor, micro = machine.profile.version
+    return {
+        "qemu": {"major": major, "minor": minor, "micro": micro},
+        "package": machine.profile.package,
+    }
+
+
+@command("query-name")
+def query_name(machine: Machine) -> dict[str, Any]:
+    """Return the guest's name, if it has one."""
+    return {} if machine.options.name is None else {"name": machine.options.name}
+
+
+@command("query-uuid")
+def query_uuid(machine: Machine) -> dict[str, Any]:
+    """Return the UUID, all zero if none was given."""
+    return {"UUID": machine.options.uuid or _NO_UUID}
+
+
+@command("query-commands")
+def query_commands(machine: Machine) -> list[dict[str, Any]]:
+    """Return the names of the commands that exist."""
+    return [{"name": name} for name in machine.schema.names("command")]
+
+
+@command("query-events")
+def query_events(machine: Machine) -> list[dict[str, Any]]:
+    """Return the names of the events that exist."""
+    return [{"name": name} for name in machine.schema.names("event")]
+
+
+@command("query-qmp-schema")
+def query_qmp_schema(machine: Machine) -> list[dict[str, Any]]:
+    """Return the schema of what exists here: the profile's, cut to it, and our extension."""
+    return machine.schema.entities

@@ -1,0 +1,106 @@
+"""Migration and backend transfer.
+
+QEMU: qapi/migration.json, migration/migration.c; `backend-transfer` is our extension.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.commands.registry import command
+from qemu_sim.errors import QMPError
+from qemu_sim.io.address import InetAddress
+from qemu_sim.migration import address as addresses
+from qemu_sim.migration import transfer
+
+if TYPE_CHECKING:
+    from qemu_sim.io.address import UnixAddress
+    from qemu_sim.machine.machine import Machine
+
+_NOT_LOCAL = "backend-transfer requires a UNIX domain socket channel"
+
+
+@command("migrate")
+def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
+    machine: Machine,
+    *,
+    uri: str | None = None,
+    channels: list[dict[str, Any]] | None = None,
+    backend_transfer: bool = False,
+    backend_transfer_devices: list[str] | None = None,
+    detach: bool = True,
+    resume: bool = False,
+) -> None:
+    """Start to migrate this machine; the rest happens in the background."""
+    del detach  # accepted and without meaning, as in QEMU
+    if backend_transfer_devices is not None and not backend_transfer:
+        raise QMPError("'backend-transfer-devices' requires 'backend-transfer'")
+    machine.check_may_migrate(resume=resume)
+    address = addresses.parse(uri, channels)
+    plan = None
+    if backend_transfer:
+        _check_local(address)
+        names = backend_transfer_devices
+        plan = transfer.plan(machine.devices, names, machine.transfer_by_default)
+    machine.migration.start(address, plan)
+
+
+@command("migrate_cancel")
+def migrate_cancel(machine: Machine) -> None:
+    """Cancel the migration under way; the machine goes on."""
+    machine.migration.cancel()
+
+
+@command("migrate-incoming")
+def migrate_incoming(
+    machine: Machine,
+    *,
+    uri: str | None = None,
+    channels: list[dict[str, Any]] | None = None,
+    exit_on_error: bool = True,
+) -> None:
+    """Wait for a source, on a machine started with -incoming defer."""
+    machine.listen_for_migration(addresses.parse(uri, channels), exit_on_error=exit_on_error)
+
+
+@command("query-migrate")
+def query_migrate(machine: Machine) -> dict[str, Any]:
+    """Return status and progress, and what became of each backend."""
+    return machine.migration.query()
+
+
+@command("query-backend-transfer")
+def query_backend_transfer(machine: Machine) -> list[dict[str, Any]]:
+    """Return for each device whether its backend could be handed over."""
+    return transfer.support(machine.devices, machine.transfer_by_default)
+
+
+@command("migrate-set-capabilities")
+def migrate_set_capabilities(machine: Machine, *, capabilities: list[dict[str, Any]]) -> None:
+    """Switch capabilities on or off; all of them or, on an error, none."""
+    if machine.migration.status.under_way:
+        raise QMPError("There's a migration process in progress")
+    machine.capabilities.set(capabilities)
+
+
+@command("query-migrate-capabilities")
+def query_migrate_capabilities(machine: Machine) -> list[dict[str, Any]]:
+    """Return all capabilities."""
+    return machine.capabilities.query()
+
+
+@command("migrate-set-parameters", raw=True)
+def migrate_set_parameters(machine: Machine, arguments: dict[str, Any]) -> None:
+    """Set parameters; all of them or, on an error, none."""
+    machine.parameters.set(arguments)
+
+
+@command("query-migrate-parameters")
+def query_migrate_parameters(machine: Machine) -> dict[str, Any]:
+    """Return all parameters."""
+    return machine.parameters.query()
+
+
+def _check_local(address: UnixAddress | InetAddress) -> None:
+    if isinstance(address, InetAddress):
+        raise QMPError(_NOT_LOCAL)

@@ -1,0 +1,57 @@
+"""Our own commands: drive the simulated guest, hold and break a migration.
+
+Declared in schemas/extension.json. On a TCP monitor they are refused: whoever reaches the
+port could stop or kill the machine with them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim import faults
+from qemu_sim.commands.registry import command
+from qemu_sim.errors import QMPError
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.machine import Machine
+
+
+@command("x-sim-guest-io")
+def x_sim_guest_io(
+    machine: Machine, *, device: str, enable: bool, queue_depth: int = 1, write: bool = False
+) -> None:
+    """Start or stop the guest's verified load on a disk."""
+    found = machine.board.device(device)
+    if found.disk is None:
+        raise QMPError(f"Device '{device}' has no disk that the simulated guest could use")
+    if not enable:
+        found.disk.stop_load()
+        return
+    if queue_depth < 1:
+        raise QMPError("Parameter 'queue-depth' expects a value of at least 1")
+    found.disk.start_load(queue_depth, write)
+
+
+@command("x-sim-query-guest")
+def x_sim_query_guest(machine: Machine) -> list[dict[str, Any]]:
+    """Return the guest's counters of each device that it uses."""
+    reports = ((device, device.report()) for device in machine.devices)
+    return [{"device": device.name, **report} for device, report in reports if report is not None]
+
+
+@command("x-sim-migration-hold")
+def x_sim_migration_hold(machine: Machine, *, at: str) -> None:
+    """Let the next migration that reaches the point `at` wait there."""
+    machine.hooks.hold(at)
+
+
+@command("x-sim-migration-release")
+def x_sim_migration_release(machine: Machine) -> None:
+    """Let a waiting migration go on, and forget all holds."""
+    machine.hooks.release()
+
+
+@command("x-sim-inject-fault")
+def x_sim_inject_fault(machine: Machine, *, fault: str, at: str | None = None) -> None:
+    """Let something go wrong in the next migration."""
+    faults.arm(machine.hooks, fault, at)

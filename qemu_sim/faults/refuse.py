@@ -1,0 +1,16 @@
+"""One side gives up at a point of the migration, with words."""
+
+from __future__ import annotations
+
+from qemu_sim.errors import MigrationError
+
+
+class Refuse:
+    """An error, as if a check had failed."""
+
+    TYPE = "refuse"
+    POINT = "commit-received"
+
+    async def strike(self) -> None:
+        """Fail the migration here."""
+        raise MigrationError("refused by an injected fault")
