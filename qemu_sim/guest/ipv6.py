@@ -39,15 +39,14 @@ def is_unicast(address: bytes) -> bool:
 class IPv6:
     """One guest's IPv6."""
 
-    def __init__(self, mac: bytes, addresses: Addresses) -> None:
-        """Answer for `addresses`, which are at `mac`."""
-        self._mac = mac
+    def __init__(self, addresses: Addresses) -> None:
+        """Answer for `addresses`."""
         self._addresses = addresses
         self._fragments = Fragments()
         self._next_id = 0
 
-    def receive(self, packet: bytes, sender: bytes, to_us: bool) -> list[bytes]:
-        """Return the packets that answer `packet`, sent by the MAC `sender`.
+    def receive(self, packet: bytes, mac: bytes, sender: bytes, to_us: bool) -> list[bytes]:
+        """Return the packets that answer `packet`, sent by the MAC `sender`; `mac` is ours.
 
         `to_us`: it came to our own MAC. A multicast frame is of interest only for
         neighbour discovery.
@@ -59,7 +58,7 @@ class IPv6:
         if first >> 28 != _VERSION or len(payload) < size:
             return []
         if protocol == echo.ICMPV6 and hops == _MAX_HOPS and payload[:1] in (b"\x87", b"\x88"):
-            return self._discover(payload, sender, source, target)
+            return self._discover(payload, mac, sender, source, target)
         if not to_us or not self._ours(source, target):
             return []
         if protocol == _FRAGMENT:
@@ -83,10 +82,12 @@ class IPv6:
             and self._addresses.accept(target)
         )
 
-    def _discover(self, message: bytes, sender: bytes, source: bytes, target: bytes) -> list[bytes]:
+    def _discover(
+        self, message: bytes, mac: bytes, sender: bytes, source: bytes, target: bytes
+    ) -> list[bytes]:
         if not is_intact(pseudo_header(source, target, echo.ICMPV6, len(message)) + message):
             return []
-        advert = answer_neighbour(message, sender, source, self._mac, self._addresses)
+        advert = answer_neighbour(message, sender, source, mac, self._addresses)
         if advert is None:
             return []
         address, advertisement = advert

@@ -29,22 +29,22 @@ class Network:
         self, mac: bytes, ipv4: frozenset[str] = frozenset(), ipv6: frozenset[str] = frozenset()
     ) -> None:
         """Answer at `mac` (6 bytes) for the given addresses; an empty set means any."""
-        self._mac = mac
+        self.mac = mac
         self._addresses4 = _packed(ipv4)
         self._addresses6 = _packed(ipv6)
         self._ipv4 = IPv4(self._addresses4)
-        self._ipv6 = IPv6(mac, self._addresses6)
+        self._ipv6 = IPv6(self._addresses6)
 
     def receive(self, frame: bytes) -> list[bytes]:
         """Return the frames that answer `frame`, in the order to send them."""
         target, sender, kind = frame[:6], frame[6:12], frame[12:14]
-        if len(frame) < _ETHERNET_HEADER or sender[0] & _MULTICAST or sender == self._mac:
+        if len(frame) < _ETHERNET_HEADER or sender[0] & _MULTICAST or sender == self.mac:
             return []
-        to_us = target == self._mac
+        to_us = target == self.mac
         if not to_us and not target[0] & _MULTICAST:
             return []
         packets = self._answers(kind, frame[_ETHERNET_HEADER:], sender, to_us)
-        header = sender + self._mac + kind
+        header = sender + self.mac + kind
         return [header + packet for packet in packets]
 
     def save(self) -> dict[str, Any]:
@@ -65,12 +65,12 @@ class Network:
 
     def _answers(self, kind: bytes, packet: bytes, sender: bytes, to_us: bool) -> list[bytes]:
         if kind == _ARP:
-            reply = answer_arp(packet, self._mac, self._addresses4)
+            reply = answer_arp(packet, self.mac, self._addresses4)
             return [] if reply is None else [reply]
         if kind == _IPV4 and to_us:
             return self._ipv4.receive(packet)
         if kind == _IPV6:
-            return self._ipv6.receive(packet, sender, to_us)
+            return self._ipv6.receive(packet, self.mac, sender, to_us)
         return []
 
 

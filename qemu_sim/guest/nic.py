@@ -42,11 +42,12 @@ class NIC:
             "network": self._network.save(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `save` returned in another process."""
+    def load(self, state: dict[str, Any], mac: bytes) -> None:
+        """Go on from what `save` returned in another process, at the MAC it had there."""
         self.frames_in = state["frames-in"]
         self.frames_out = state["frames-out"]
         self.errors = state["errors"]
+        self._network.mac = mac
         self._network.load(state["network"])
 
     def _receive(self, queue: int, frame: bytes) -> None:

@@ -1,0 +1,83 @@
+"""What many tests share: a network namespace of their own, for root and non-root alike."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+import sys
+import traceback
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+_SPEC = importlib.util.spec_from_file_location(
+    "netns", os.path.join(os.path.dirname(__file__), "netns.py")
+)
+_NETNS = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_NETNS)
+
+
+@functools.cache
+def _obstacle() -> str | None:
+    return _NETNS.why_not()
+
+
+@pytest.fixture
+def netns():
+    """The functions of netns.py; a test that asks for it runs as root of its own namespace."""
+    if _obstacle():
+        pytest.skip(_obstacle())
+    return _NETNS
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Run each test that uses `netns` in a process of its own.
+
+    A user namespace, which non-root needs, can only be entered by a process without
+    threads, and never be left; so a fork runs the test and sends its reports back.
+    """
+    if "netns" not in item.fixturenames or _obstacle():
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in _run_in_namespace(item):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _run_in_namespace(item):
+    hook = item.config.hook
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        _child(item, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        data = pipe.read()
+    status = os.waitpid(pid, 0)[1]
+    if not data:
+        reason = f"the test's process ended with wait status {status}, see its stderr"
+        return [pytest.TestReport(item.nodeid, item.location, {}, "failed", reason, "call")]
+    return [
+        hook.pytest_report_from_serializable(config=item.config, data=report)
+        for report in json.loads(data)
+    ]
+
+
+def _child(item, writing):
+    """Run the test, send its reports and leave without any of pytest's own clean-up."""
+    try:
+        _NETNS.become_root()
+        reports = runtestprotocol(item, nextitem=None, log=False)
+        to_json = item.config.hook.pytest_report_to_serializable
+        data = json.dumps([to_json(config=item.config, report=report) for report in reports])
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(data.encode())
+    except BaseException:  # noqa: BLE001 - the parent sees that no report came
+        traceback.print_exc(file=sys.__stderr__)
+        os._exit(1)
+    os._exit(0)
