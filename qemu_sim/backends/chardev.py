@@ -1,0 +1,44 @@
+"""A chardev: the host side of a character stream.
+
+QEMU: chardev/char.c, qapi/char.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from qemu_sim.fds import Fd, close_all
+
+
+class Chardev:
+    """One chardev. Subclasses are found by their TYPE (chardev_null.py holds "null")."""
+
+    TYPE: ClassVar[str]
+
+    def __init__(self, id: str, options: dict[str, Any], fds: Sequence[Fd] = ()) -> None:
+        """Keep `options`, the checked members of the QAPI type in ChardevBackend.
+
+        `fds` is the descriptor that an address of type `fd` stands for, owned by the
+        chardev from now on.
+        """
+        self.id = id
+        self.options = options
+        self._given = list(fds)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the host's resources are taken."""
+        return False
+
+    @property
+    def filename(self) -> str:
+        """What `query-chardev` shows as `filename`."""
+        return self.TYPE
+
+    async def open(self) -> None:
+        """Take the host's resources. Raises QMPError in QEMU's words."""
+
+    def close(self) -> None:
+        """Give everything back; nothing happens the second time."""
+        close_all(self._given)
