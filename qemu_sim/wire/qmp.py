@@ -21,7 +21,7 @@ that arrive while nothing may be read wait in their place among the requests.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qemu_sim.errors import CommandNotFound, QMPError
@@ -32,12 +32,16 @@ from qemu_sim.wire.qmp_request import (
     CAPABILITIES,
     Execute,
     Refused,
+    describe,
     jumps_the_queue,
     read_capabilities,
     read_request,
 )
 
 _QUEUE_LENGTH = 8  # QMP_REQ_QUEUE_LEN_MAX, monitor/monitor-internal.h
+
+
+Log = Callable[[str, Any, int], None]
 
 
 class _Descriptors:
@@ -50,8 +54,16 @@ class _Descriptors:
 class Session:
     """The state of one connection, from its greeting to its end."""
 
-    def __init__(self, version: Version, package: str, *, pretty: bool = False) -> None:
-        """Begin with the greeting; `version` is (major, minor, micro) of the QEMU imitated."""
+    def __init__(
+        self, version: Version, package: str, *, pretty: bool = False, log: Log | None = None
+    ) -> None:
+        """Begin with the greeting; `version` is (major, minor, micro) of the QEMU imitated.
+
+        `log(direction, object, fds)` is told each message: "in" or "out", and how many
+        descriptors came with it.
+        """
+        self._log = log
+        self._unlogged_fds = 0
         self._stream = JsonStream(version)
         self._format = json_text.pretty_lines if pretty else json_text.line
         self._output: list[bytes] = []
@@ -82,17 +94,26 @@ class Session:
             return
         if fds:
             self._arrived.append(_Descriptors(fds))
-        self._arrived.extend(self._stream.receive(data))
+            self._unlogged_fds += len(fds)
+        items = self._stream.receive(data)
+        self._arrived.extend(items)
+        if self._log:
+            for item in items:
+                self._log("in", describe(item), self._unlogged_fds)
+                self._unlogged_fds = 0
 
-    def next_request(self) -> Execute | None:
-        """Return the next command to run; answer the others on the way to it."""
+    def next_request(self, *, in_band: bool = True) -> Execute | None:
+        """Return the next command to run; answer the others on the way to it.
+
+        With `in_band` False only one out of band: another monitor's command is running.
+        """
         while True:
             self._admit()
             if self._urgent:
                 request = self._judge(self._urgent.popleft())
                 if isinstance(request, Execute):
                     return request
-            elif self._queue and self._running is None:
+            elif in_band and self._queue and self._running is None:
                 request = self._judge(self._dequeue())
                 if isinstance(request, Execute):
                     self._running = request
@@ -204,6 +225,8 @@ class Session:
         self._send({"error": {"class": error.class_, "desc": str(error)}, **echo})
 
     def _send(self, message: dict[str, Any]) -> None:
+        if self._log:
+            self._log("out", message, 0)
         self._output.append(self._format(message))
 
 

@@ -39,6 +39,11 @@ def jumps_the_queue(item: Any) -> bool:
     return isinstance(item, dict) and "exec-oob" in item and "execute" not in item
 
 
+def describe(item: Any) -> Any:
+    """Return a parsed value as it is, a syntax error as an object that says so."""
+    return {"syntax-error": item.text} if isinstance(item, JsonError) else item
+
+
 def read_request(item: Any, *, oob_enabled: bool) -> Execute | Refused:
     """Judge a parsed value, or the syntax error in its place."""
     if isinstance(item, JsonError):

@@ -325,3 +325,29 @@ def test_finish_drops_what_is_queued_and_closes_what_waits(client):
     assert waiting.closed
     assert late.closed
     assert not session.wants_input
+
+
+def test_another_monitors_command_holds_back_what_is_in_band():
+    session = Client(prelude="oob").session
+    session.receive(b'{"id":1}{"exec-oob":"x"}{"execute":"y"}')
+    assert session.next_request(in_band=False).name == "x"
+    assert session.next_request(in_band=False) is None
+    assert session.take_output() == b""
+    assert session.next_request().name == "y"
+    assert session.take_output() == error("QMP input lacks member 'execute'", id=1)
+
+
+def test_log():
+    lines = []
+    session = Session((11, 1, 3), "", log=lambda *line: lines.append(line))
+    fd = null()
+    session.receive(b'{"execute":', [fd])
+    session.receive(b'"qmp_capabilities"}@')
+    session.next_request()
+    session.finish()
+    assert [line[0] for line in lines] == ["out", "in", "in", "out", "out"]
+    assert lines[1:4] == [
+        ("in", {"execute": "qmp_capabilities"}, 1),
+        ("in", {"syntax-error": "1:31: JSON parse error, stray '@'"}, 0),
+        ("out", {"return": {}}, 0),
+    ]
