@@ -1,0 +1,286 @@
+"""The guest's answers, frame by frame."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qemu_sim.guest.network import Network
+
+MAC = bytes.fromhex("525400123456")
+
+
+@pytest.fixture
+def network():
+    return Network(MAC)
+
+
+@pytest.fixture
+def configured():
+    return Network(MAC, frozenset({"10.0.0.2"}), frozenset({"fd00::2"}))
+
+
+# -- who has what ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["10.0.0.2", "10.0.0.254", "192.168.7.7"])
+def test_arp_is_answered_for_any_address(network, frames, target):
+    (reply,) = network.receive(frames.arp(target))
+    assert reply[:14] == frames.HOST + MAC + b"\x08\x06"
+    assert reply[14:22] == bytes.fromhex("0001080006040002")
+    assert reply[22:] == MAC + frames.packed(target) + frames.HOST + frames.packed("10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("target", "sender", "why"),
+    [
+        ("10.0.0.1", "10.0.0.1", "an announcement"),
+        ("10.0.0.1", "0.0.0.0", "a probe"),
+        ("224.0.0.1", "10.0.0.1", "multicast"),
+        ("255.255.255.255", "10.0.0.1", "broadcast"),
+        ("127.0.0.1", "10.0.0.1", "loopback"),
+        ("0.0.0.0", "10.0.0.1", "nobody"),
+    ],
+)
+def test_arp_that_must_not_be_answered(network, frames, target, sender, why):
+    assert network.receive(frames.arp(target, sender)) == []
+
+
+def test_arp_replies_are_not_answered(network, frames):
+    assert network.receive(frames.arp("10.0.0.2", operation=2)) == []
+
+
+def test_what_somebody_else_claimed_is_his(network, frames):
+    network.receive(frames.arp("10.0.0.9", "10.0.0.5", mac=frames.OTHER))
+    assert network.receive(frames.arp("10.0.0.5")) == []
+    network.receive(frames.arp("10.0.0.6", "0.0.0.0", mac=frames.OTHER))  # a probe claims, too
+    assert network.receive(frames.arp("10.0.0.6")) == []
+    assert network.receive(frames.arp("10.0.0.7")) != []
+
+
+def test_an_address_that_its_owner_asks_for_is_free_again(network, frames):
+    network.receive(frames.arp("10.0.0.9", "10.0.0.1"))
+    assert network.receive(frames.arp("10.0.0.1", "10.0.0.3")) != []
+
+
+def test_claims_are_bounded(network, frames):
+    for number in range(1000):
+        network.receive(frames.arp("10.0.0.9", f"10.1.{number // 250}.{number % 250 + 1}"))
+    assert len(network.save()["claims4"]) == 256
+
+
+def test_a_configured_guest_answers_for_its_own_and_defends_it(configured, frames):
+    assert configured.receive(frames.arp("10.0.0.3")) == []
+    assert configured.receive(frames.arp("10.0.0.2")) != []
+    assert configured.receive(frames.arp("10.0.0.2", "0.0.0.0")) != []
+
+
+@pytest.mark.parametrize("target", ["fd00::2", "fe80::1234:5678"])
+def test_neighbour_discovery_for_any_address(network, frames, target):
+    (reply,) = network.receive(frames.solicitation(target))
+    assert reply[:14] == frames.HOST + MAC + b"\x86\xdd"
+    packet = reply[14:]
+    assert packet[7] == 255
+    assert packet[8:24] == frames.packed(target)
+    assert packet[24:40] == frames.packed("fd00::1")
+    assert packet[40:42] == b"\x88\0"
+    assert packet[44:48] == b"\x60\0\0\0"  # solicited, override
+    assert packet[48:] == frames.packed(target) + b"\x02\x01" + MAC
+    assert frames.intact(packet)
+
+
+def test_duplicate_address_detection_is_left_to_the_host(network, frames):
+    probe = frames.solicitation("fd00::5", source="::", sender=frames.OTHER)
+    assert network.receive(probe) == []
+    assert network.receive(frames.solicitation("fd00::5")) == []  # claimed by the prober
+    assert network.receive(frames.solicitation("fd00::1")) == []  # the asker's own
+
+
+def test_a_configured_guest_defends_its_ipv6_address(configured, frames):
+    (reply,) = configured.receive(frames.solicitation("fd00::2", source="::"))
+    assert reply[38:54] == frames.packed("ff02::1")
+    assert reply[58:62] == b"\x20\0\0\0"  # override, not solicited
+    assert frames.intact(reply[14:])
+    assert configured.receive(frames.solicitation("fd00::3")) == []
+
+
+def test_a_solicitation_from_beyond_a_router_is_no_solicitation(network, frames):
+    assert network.receive(frames.solicitation("fd00::2", hops=254)) == []
+
+
+# -- echo ------------------------------------------------------------------
+
+
+def test_ping_ipv4(network, frames):
+    packet = frames.ipv4(1, frames.icmp(b"hello"))
+    (reply,) = network.receive(
+        frames.ethernet(0x800, packet) + bytes(18)
+    )  # padded, as Ethernet does
+    assert reply[:14] == frames.HOST + MAC + b"\x08\0"
+    assert reply[26:34] == frames.packed("10.0.0.2") + frames.packed("10.0.0.1")
+    assert reply[34:36] == b"\0\0"
+    assert reply[38:] == b"\0\x01\0\x02hello"
+    assert frames.intact(reply[14:])
+
+
+def test_ping_with_header_options(network, frames):
+    packet = frames.ipv4(1, frames.icmp(), options=b"\x01" * 8)
+    (reply,) = network.receive(frames.ethernet(0x800, packet))
+    assert frames.intact(reply[14:])
+
+
+def test_ping_ipv6(network, frames):
+    packet = frames.ipv6(58, frames.icmpv6(b"hello"))
+    (reply,) = network.receive(frames.ethernet(0x86DD, packet))
+    assert reply[14:][40:42] == b"\x81\0"
+    assert reply[-5:] == b"hello"
+    assert frames.intact(reply[14:])
+
+
+@pytest.mark.parametrize("size", [0, 1, 1400])
+@pytest.mark.parametrize("version", [4, 6])
+def test_udp_comes_back(network, frames, version, size):
+    payload = bytes(range(256)) * 6
+    if version == 4:
+        datagram = frames.udp(payload[:size], "10.0.0.2", "10.0.0.1")
+        frame = frames.ethernet(0x800, frames.ipv4(17, datagram))
+    else:
+        datagram = frames.udp(payload[:size], "fd00::2", "fd00::1")
+        frame = frames.ethernet(0x86DD, frames.ipv6(17, datagram))
+    (reply,) = network.receive(frame)
+    body = reply[14 + (20 if version == 4 else 40) :]
+    assert body[:4] == (7).to_bytes(2, "big") + (5000).to_bytes(2, "big")
+    assert body[8:] == payload[:size]
+    assert frames.intact(reply[14:])
+
+
+def test_udp_without_a_checksum_is_fine_in_ipv4_only(network, frames):
+    bare = bytes.fromhex("138800070009000041")
+    assert network.receive(frames.ethernet(0x800, frames.ipv4(17, bare))) != []
+    assert network.receive(frames.ethernet(0x86DD, frames.ipv6(17, bare))) == []
+
+
+@pytest.mark.parametrize("position", [20, 22, 30])
+def test_a_spoilt_message_gets_no_answer(network, frames, position):
+    packet = bytearray(frames.ipv4(1, frames.icmp(b"some payload")))
+    packet[position] ^= 1
+    assert network.receive(frames.ethernet(0x800, bytes(packet))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1", "255.255.255.255"),
+        ("10.0.0.1", "224.0.0.251"),
+        ("127.0.0.1", "10.0.0.2"),
+        ("0.0.0.0", "10.0.0.2"),
+        ("224.0.0.1", "10.0.0.2"),
+    ],
+)
+def test_addresses_that_no_echo_may_have(network, frames, source, target):
+    packet = frames.ipv4(1, frames.icmp(), target=target, source=source)
+    assert network.receive(frames.ethernet(0x800, packet)) == []
+
+
+def test_udp_from_port_zero_asks_for_no_answer(network, frames):
+    datagram = frames.udp(b"x", "10.0.0.2", "10.0.0.1", ports=(0, 7))
+    assert network.receive(frames.ethernet(0x800, frames.ipv4(17, datagram))) == []
+
+
+def test_frames_for_others(network, configured, frames):
+    packet = frames.ipv4(1, frames.icmp())
+    assert network.receive(frames.ethernet(0x800, packet, to=frames.OTHER)) == []
+    assert network.receive(frames.ethernet(0x800, packet, to=frames.EVERYBODY)) == []
+    assert network.receive(frames.ethernet(0x800, packet, sender=MAC)) == []
+    assert network.receive(frames.ethernet(0x8100, packet)) == []
+    other = frames.ipv4(1, frames.icmp(), target="10.0.0.3")
+    assert configured.receive(frames.ethernet(0x800, other)) == []
+
+
+# -- fragments -------------------------------------------------------------
+
+
+def fragments4(frames, message, size=1480):
+    for start in range(0, len(message), size):
+        more = 0x2000 if start + size < len(message) else 0
+        packet = frames.ipv4(1, message[start : start + size], flags=more | start // 8)
+        yield frames.ethernet(0x800, packet)
+
+
+def test_a_large_ping_is_reassembled_and_answered_in_fragments(network, frames):
+    message = frames.icmp(bytes(range(250)) * 16)
+    replies = [reply for frame in fragments4(frames, message) for reply in network.receive(frame)]
+    assert [len(reply) for reply in replies] == [1514, 1514, 14 + 20 + len(message) - 2 * 1480]
+    assert [int.from_bytes(reply[20:22], "big") for reply in replies] == [0x2000, 0x2000 | 185, 370]
+    assert len({reply[18:20] for reply in replies}) == 1
+    assert b"".join(reply[34:] for reply in replies)[4:] == message[4:]
+
+
+def test_half_a_datagram_is_handed_over(network, frames):
+    """What the source has read of a datagram is not in the kernel any more."""
+    first, *rest = fragments4(frames, frames.icmp(bytes(4000)))
+    assert network.receive(first) == []
+    heir = Network(MAC)
+    heir.load(json.loads(json.dumps(network.save())))
+    assert len([reply for frame in rest for reply in heir.receive(frame)]) == 3
+
+
+# -- anything --------------------------------------------------------------
+
+
+def good_frames(frames):
+    """One frame of each kind that the guest answers."""
+    message = frames.icmpv6(bytes(16))
+    fragment = b"\x3a\0\0\0" + bytes(4) + message
+    return [
+        frames.arp("10.0.0.2"),
+        frames.solicitation("fd00::2"),
+        frames.ethernet(0x800, frames.ipv4(1, frames.icmp())),
+        frames.ethernet(0x800, frames.ipv4(17, frames.udp(b"A", "10.0.0.2", "10.0.0.1"))),
+        frames.ethernet(0x86DD, frames.ipv6(58, message)),
+        frames.ethernet(0x86DD, frames.ipv6(44, fragment)),
+    ]
+
+
+def test_good_frames_are_good(frames):
+    for frame in good_frames(frames):
+        assert len(Network(MAC).receive(frame)) == 1
+
+
+def any_frame(draw, frames):
+    """Bytes; or a good frame, cut and changed; or any payload under headers that are right."""
+    kind = draw(st.sampled_from(["bytes", "spoilt", "ipv4", "ipv6", "icmpv6"]))
+    payload = draw(st.binary(max_size=60))
+    if kind == "spoilt":
+        frame = bytearray(draw(st.sampled_from(good_frames(frames))))
+        for position, value in draw(
+            st.lists(st.tuples(st.integers(0, 41), st.integers(0, 255)), max_size=4)
+        ):
+            frame[position] = value
+        return bytes(frame[: draw(st.integers(0, len(frame)))])
+    protocol = draw(st.sampled_from([1, 17, 44, 58]))
+    if kind == "ipv4":
+        return frames.ethernet(
+            0x800, frames.ipv4(protocol, payload, flags=draw(st.integers(0, 0xFFFF)))
+        )
+    if kind == "ipv6":
+        return frames.ethernet(0x86DD, frames.ipv6(protocol, payload, hops=255))
+    if kind == "icmpv6":
+        message = frames.icmpv6(payload, kind=draw(st.sampled_from([128, 133, 134, 135, 136])))
+        return frames.ethernet(0x86DD, frames.ipv6(58, message, hops=255))
+    return payload
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_frame_makes_it_raise(frames, data):
+    guests = [Network(MAC), Network(MAC, frozenset({"10.0.0.2"}), frozenset({"fd00::2"}))]
+    for _ in range(data.draw(st.integers(1, 5))):
+        frame = any_frame(data.draw, frames)
+        for guest in guests:
+            for answer in guest.receive(frame):
+                assert answer[:12] == frame[6:12] + MAC
+    for guest in guests:
+        Network(MAC).load(json.loads(json.dumps(guest.save())))
