@@ -10,6 +10,7 @@ nobody foresaw, so that a test can fail on them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from qemu_sim.io.address import InetAddress, UnixAddress
     from qemu_sim.machine.options import MachineOptions
     from qemu_sim.virtio.memory import GuestMemory
+
+_log = logging.getLogger(__name__)
 
 
 class Machine:
@@ -99,6 +102,12 @@ class Machine:
         """End the process with `status`."""
         if not self.exited.done():
             self.exited.set_result(status)
+
+    def bug(self, error: Exception) -> str:
+        """Record an exception that nobody foresaw; returns a text that says whose fault it is."""
+        _log.error("bug in qemu-sim", exc_info=error)
+        self.bugs.append(error)
+        return f"bug in qemu-sim: {error!r}"
 
     async def close(self) -> None:
         """Give back everything the machine holds."""

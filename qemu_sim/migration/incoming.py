@@ -87,7 +87,7 @@ class Incoming:
             if kind == vmstream.CONFIGURATION:
                 await self._configuration()
             elif kind == vmstream.COMMAND:
-                await self._offer(await vmstream.read_message(stream))
+                await self._command(await vmstream.read_message(stream))
             elif kind in (vmstream.START, vmstream.FULL):
                 await self._section(await vmstream.read_section(stream, kind))
             elif kind in (vmstream.PART, vmstream.END):
@@ -103,7 +103,6 @@ class Incoming:
         if self.plan is not None:
             await self._await_commit()
         self.start()
-        await self._machine.hooks.reach("started")
         if self.plan is not None:
             await self._confirm(self.plan)
 
@@ -145,11 +144,15 @@ class Incoming:
         if received != local:
             raise MigrationError(f"Machine type received is '{received}' and local is '{local}'")
 
-    async def _offer(self, message: vmstream.Message) -> None:
+    async def _command(self, message: vmstream.Message) -> None:
+        if message.code == vmstream.COMMAND_ABORT:
+            raise _taken_back(message)
         if message.code != vmstream.COMMAND_OFFER or self._opened:
             raise WireError(f"Unknown command 0x{message.code:x} in the migration stream")
         await self._machine.hooks.reach("offer-received")
-        offer = message.body
+        await self._offer(message.body)
+
+    async def _offer(self, offer: dict[str, Any]) -> None:
         await self._check_path(offer)
         self.plan = Plan()
         for offered in offer["devices"]:
@@ -294,7 +297,7 @@ class Incoming:
                 raise self._lost() from None
             raise MigrationError(f"{error}; what was received is closed") from None
         if kind == vmstream.COMMAND and message.code == vmstream.COMMAND_ABORT:
-            raise MigrationError(f"the source took it back: {message.body.get('reason')}")
+            raise _taken_back(message)
         if kind != vmstream.COMMAND or message.code != vmstream.COMMAND_COMMIT:
             raise WireError(f"message 0x{message.code:x} where commit was expected")
         return message
@@ -309,8 +312,9 @@ class Incoming:
 
     async def _confirm(self, plan: Plan) -> None:
         """Tell the source that it may let go. This machine runs whether or not it hears."""
-        self._stream.write(vmstream.reply(vmstream.REPLY_STARTED, self._report(plan)))
         try:
+            await self._machine.hooks.reach("started")
+            self._stream.write(vmstream.reply(vmstream.REPLY_STARTED, self._report(plan)))
             await self._stream.flush()
         except MigrationError as error:
             _log.warning("the source did not hear that the machine started: %s", error)
@@ -327,6 +331,10 @@ class Incoming:
     def _report(self, plan: Plan) -> dict[str, Any]:
         devices = {entry.device.path: entry.blackout_us for entry in self._adopted}
         return {"blackout-us": plan.blackout_us, "devices": devices}
+
+
+def _taken_back(message: vmstream.Message) -> MigrationError:
+    return MigrationError(f"the source took it back: {message.body.get('reason')}")
 
 
 def _check_offer(offer: dict[str, Any]) -> None:

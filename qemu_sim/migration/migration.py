@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_EXPECTED = (MigrationError, WireError, QMPError, OSError)
+
 
 class Migratable(Source, Destination, Protocol):
     """What a migration needs of its machine, on either side."""
@@ -42,6 +44,9 @@ class Migratable(Source, Destination, Protocol):
 
     def exit(self, status: int) -> None:
         """End the process with `status`."""
+
+    def bug(self, error: Exception) -> str:
+        """Record what nobody foresaw; returns a text for the other side."""
 
     def migration_moved(self, status: str) -> None:
         """Tell that the status changed."""
@@ -181,8 +186,11 @@ class Migration:
         except asyncio.CancelledError:
             if self.status.value != "cancelling":  # the machine is closed
                 self.status.move("cancelling")
-        except (MigrationError, WireError, QMPError, OSError) as error:
+        except _EXPECTED as error:
             reason = self._error = str(error)
+            self.status.move("failing")
+        except Exception as error:  # noqa: BLE001  (whatever it is, the guest must go on)
+            reason = self._error = self._machine.bug(error)
             self.status.move("failing")
         else:
             return
@@ -268,6 +276,14 @@ class Migration:
         self._incoming = None
         incoming.close()
         self.status.move("completed")
+
+    def _fail_incoming(self, reason: str, exit_on_error: bool) -> None:
+        self._error = reason
+        self._end_incoming(reason)
+        _log.error("load of migration failed: %s", reason)
+        self.status.move("failed")
+        if exit_on_error:
+            self._machine.exit(1)
 
     def _end_incoming(self, reason: str) -> None:
         incoming, self._incoming = self._incoming, None

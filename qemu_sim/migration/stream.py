@@ -2,9 +2,11 @@
 
 QEMU: migration/qemu-file.c
 
-Descriptors are kept in the order of arrival: bytes written before a descriptor may come
-glued to it in one read, so "the descriptor of this read" means nothing. `read_fd` takes
-the next one when its 0x20 byte is read.
+Descriptors are kept with their place in the stream. Bytes written before a message with
+descriptors may come glued to it in one read, but never bytes written after it (Linux
+net/unix/af_unix.c, unix_stream_read_generic), so what came with a read belongs to the
+read's last byte, given that such messages are one byte long. `read_fd` asks for exactly
+one descriptor on the very byte it reads.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Stream:
         self._channel.on_data = self._receive
         self._channel.on_close = self._closed
         self._buffer = bytearray()
-        self._fds: collections.deque[Fd] = collections.deque()
+        self._fds: collections.deque[tuple[int, list[Fd]]] = collections.deque()
         self._wanted = 0
         self._arrived: asyncio.Future[None] | None = None
         self._end: MigrationError | None = None
@@ -70,14 +72,21 @@ class Stream:
         """Return the next descriptor; `what` names it in errors."""
         if await self.read(1) != vmstream.FD_BYTE:
             raise MigrationError(f"no descriptor where {what} was announced")
-        if not self._fds:
+        place = self.received_bytes - len(self._buffer)
+        if self._fds and self._fds[0][0] < place:
+            self.check_all_claimed()
+        if not self._fds or self._fds[0][0] != place:
             raise MigrationError(f"{what} was announced but no descriptor came with it")
-        return self._fds.popleft()
+        _, fds = self._fds.popleft()
+        if len(fds) != 1:
+            close_all(fds)
+            raise MigrationError(f"{what} was announced, {len(fds)} descriptors came in its place")
+        return fds[0]
 
     def check_all_claimed(self) -> None:
         """Raise MigrationError if descriptors arrived that nothing announced."""
         if self._fds:
-            raise MigrationError(f"received fd {self._fds[0].fileno()} was never claimed")
+            raise MigrationError(f"received fd {self._fds[0][1][0].fileno()} was never claimed")
 
     def write(self, data: bytes | memoryview, fds: Sequence[Fd] = ()) -> None:
         """Send `data`, with `fds` on its first byte."""
@@ -109,14 +118,16 @@ class Stream:
     def close(self) -> None:
         """End the connection and drop descriptors nobody claimed."""
         self._channel.close()
-        close_all(self._fds)
+        for _, fds in self._fds:
+            close_all(fds)
         self._fds.clear()
         self._wake()
 
     def _receive(self, data: bytes, fds: list[Fd]) -> None:
         self._buffer += data
-        self._fds.extend(fds)
         self.received_bytes += len(data)
+        if fds:
+            self._fds.append((self.received_bytes, fds))
         if len(self._buffer) >= self._wanted:
             self._wake()
         if len(self._buffer) > _BUFFER_HIGH:

@@ -1,0 +1,47 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types layers bench check clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## Hand a TAP and a disk from one process to another, under traffic
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/tested ## Run all tests; each skip prints its reason
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/developed ## Check style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/developed ## Check types
+	$(BIN)/mypy
+
+layers: $(VENV)/developed ## Check that imports only go down
+	$(BIN)/lint-imports
+
+bench: $(VENV)/tested ## Measure, beside a real QEMU if there is one
+	$(BIN)/python tests/bench.py
+
+check: lint types layers test ## Everything that must be green
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/tested: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/developed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/installed $(VENV)/tested

@@ -1,0 +1,119 @@
+"""What a command line asks for: the machine, its parts in order, and the process around it.
+
+QEMU: system/vl.c, qemu-options.hx
+
+Texts are split and the plain settings are checked; whatever needs the profile or the host
+(a device's properties, an address) is left to who builds the machine. That goes wrong
+inside `with given.blame():`, so that the message names the option it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from qemu_sim.errors import QMPError
+
+
+class StartError(Exception):
+    """Ends the start. Each argument is a message, complete but for the program's name."""
+
+
+class Given(NamedTuple):
+    """One option: `source` as written ("-device foo,id=a"), `values` as read.
+
+    `typed` tells JSON, whose values have types, from `key=value`, whose values are strings.
+    """
+
+    source: str
+    values: dict[str, Any]
+    typed: bool = False
+
+    @contextmanager
+    def blame(self) -> Iterator[None]:
+        """Turn a QMPError inside into a StartError that names this option."""
+        try:
+            yield
+        except QMPError as error:
+            raise StartError(f"{self.source}: {error}") from None
+
+
+class MonitorSpec(NamedTuple):
+    """A monitor on the chardev `chardev`; `mode` is "control" (QMP) or "readline" (HMP)."""
+
+    source: str
+    chardev: str
+    mode: str
+    pretty: bool = False
+    id: str | None = None
+
+
+class Configuration:
+    """A command line, read. The parts stand in the order in which they were given.
+
+    `machine` holds -machine's properties: strings, objects for `smp` and `boot`; its
+    `type` is missing if none was given. `memory` is -m: `size`, `slots`, `maxmem`, in
+    bytes. `accelerators` are the candidates, best first. `chardevs` are arguments of
+    `chardev-add`. `incoming` holds `defer`, a `uri` or a `channel`.
+    """
+
+    __slots__ = (
+        "accelerators",
+        "actions",
+        "add_fds",
+        "blockdevs",
+        "chardevs",
+        "cpu",
+        "daemonize",
+        "debug_threads",
+        "devices",
+        "display",
+        "exit_with_parent",
+        "globals",
+        "incoming",
+        "incoming_cpr",
+        "machine",
+        "memory",
+        "monitors",
+        "name",
+        "netdevs",
+        "nodefaults",
+        "nographic",
+        "objects",
+        "pidfile",
+        "process_name",
+        "sim",
+        "start_paused",
+        "uuid",
+    )
+
+    def __init__(self) -> None:
+        """Nothing was asked for."""
+        self.name: str | None = None
+        self.process_name: str | None = None
+        self.debug_threads = False
+        self.uuid: str | None = None
+        self.machine: dict[str, Any] = {}
+        self.memory: dict[str, int] = {}
+        self.cpu: str | None = None
+        self.accelerators: list[Given] = []
+        self.start_paused = False
+        self.nodefaults = False
+        self.nographic = False
+        self.display: str | None = None
+        self.monitors: list[MonitorSpec] = []
+        self.chardevs: list[Given] = []
+        self.objects: list[Given] = []
+        self.netdevs: list[Given] = []
+        self.blockdevs: list[Given] = []
+        self.devices: list[Given] = []
+        self.globals: list[Given] = []
+        self.add_fds: list[Given] = []
+        self.incoming: Given | None = None
+        self.incoming_cpr: Given | None = None
+        self.actions: dict[str, str] = {}
+        self.pidfile: str | None = None
+        self.daemonize = False
+        self.exit_with_parent = False
+        self.sim: dict[str, Any] = {}
