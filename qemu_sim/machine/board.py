@@ -47,7 +47,7 @@ class Board:
         self.chardevs: dict[str, Chardev] = {}
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
-        self.deferred = options.incoming is not None
+        self.deferred = options.incoming
         self._memory: GuestMemory | None = None
         self._claims: dict[tuple[str, str], str] = {}
         self._anonymous = 0
@@ -126,6 +126,11 @@ class Board:
             raise
         self.chardevs[id] = chardev
         return chardev
+
+    def add_monitor_chardev(self, chardev: Chardev) -> None:
+        """Show a chardev whose front end is a monitor, and which stays as long as that."""
+        self.chardevs[chardev.id] = chardev
+        self._claims["chardev", chardev.id] = "monitor"
 
     def remove_chardev(self, id: str) -> None:
         """Remove a chardev that nothing uses. Raises QMPError in QEMU's words."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
     from qemu_sim.io.address import InetAddress, UnixAddress
     from qemu_sim.machine.options import MachineOptions
+    from qemu_sim.qapi.schema import Schema
     from qemu_sim.virtio.memory import GuestMemory
 
 _log = logging.getLogger(__name__)
@@ -39,9 +42,12 @@ _log = logging.getLogger(__name__)
 class Machine:
     """A machine that stands where QEMU's would. Make it, fill `board`, then `start` it."""
 
-    def __init__(self, options: MachineOptions) -> None:
-        """Nothing of the host is taken yet."""
+    def __init__(
+        self, options: MachineOptions, command_names: Callable[[], Collection[str]]
+    ) -> None:
+        """Nothing of the host is taken yet. `command_names` are those that exist."""
         self.options = options
+        self._command_names = command_names
         self.profile = profiles.load(options.profile)
         self.machine_type = self.profile.resolve_machine(options.machine_type)
         self.events = Events()
@@ -59,6 +65,13 @@ class Machine:
         )
         self.bugs: list[BaseException] = []
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The QMP schema of what exists here."""
+        return self.profile.interface(
+            frozenset(self._command_names()), extensions=self.options.extensions
+        )
 
     # The machine's life.
 

@@ -14,9 +14,9 @@ MIB = 1 << 20
 class MachineOptions:
     """Settings of one machine; the defaults are QEMU's.
 
-    `memory_size` is in bytes, `phase_timeout` in seconds. `incoming` is None, "defer" or a
-    migration address. `guest_ipv4` and `guest_ipv6` are the addresses that the simulated
-    guest answers for, empty for any.
+    `memory_size` is in bytes, `phase_timeout` in seconds. `incoming`: it waits for a
+    migration. `guest_ipv4` and `guest_ipv6` are the addresses that the simulated guest
+    answers for, empty for any.
     """
 
     name: str | None = None
@@ -24,10 +24,8 @@ class MachineOptions:
     machine_type: str = "none"
     memory_size: int = 128 * MIB
     memory_backend: str | None = None
-    cpus: int = 1
     start_paused: bool = False
-    incoming: str | None = None
-    no_shutdown: bool = False
+    incoming: bool = False
     profile: str | None = None
     extensions: bool = True
     guest_ipv4: frozenset[str] = frozenset()

@@ -1,0 +1,209 @@
+"""One machine with its monitors, from a command line to the end of its process.
+
+QEMU: system/vl.c (qemu_init, qemu_cleanup)
+
+The parts are made in QEMU's order: objects, chardevs, netdevs, devices, then monitors, so
+that a client finds the machine complete.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from qemu_sim import faults
+from qemu_sim.commands import registry
+from qemu_sim.errors import QMPError
+from qemu_sim.fds import Fd
+from qemu_sim.machine.configuration import Configuration, Given, MonitorSpec, StartError
+from qemu_sim.machine.machine import Machine
+from qemu_sim.machine.options import MIB, MachineOptions
+from qemu_sim.migration import address as migration_addresses
+from qemu_sim.monitor.chardev import MonitorChardev
+from qemu_sim.monitor.monitors import Monitors
+from qemu_sim.monitor.wire_log import WireLog
+from qemu_sim.qapi import extension
+
+_DEFAULT_MACHINE = "pc"
+
+
+class Host:
+    """A machine and what connects it to the world. `start` it, `wait`, then `close` it."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Read the settings; nothing of the host is taken yet. Raises StartError."""
+        self._configuration = configuration
+        try:
+            sim = extension.sim_options(configuration.sim)
+        except QMPError as error:
+            raise StartError(f"-sim: {error}") from None
+        self._sim = sim
+        self._wire_log = _open_log(sim.get("wire-log"))
+        try:
+            self.machine = Machine(_options(configuration, sim), registry.names)
+        except QMPError as error:
+            raise StartError(str(error)) from None
+        self.monitors = Monitors(self.machine, self._wire_log)
+        self._monitored = {spec.chardev: spec for spec in configuration.monitors}
+        self._mqtt: Any = None
+
+    async def start(self) -> None:
+        """Make every part, open the monitors, and let the machine run. Raises StartError."""
+        await self._make_parts()
+        self._arm()
+        for given in self._configuration.chardevs:
+            if given.values["id"] in self._monitored:
+                await self._open_monitor(self._monitored[given.values["id"]], given)
+        await self._start_mqtt()
+        await self._await_incoming()
+        await self.machine.start()
+
+    async def wait(self) -> int:
+        """Return the exit status once the machine has ended."""
+        return await self.machine.exited
+
+    async def close(self) -> None:
+        """Give everything back; clients get their last answers first."""
+        await self.monitors.close()
+        if self._mqtt is not None:
+            await self._mqtt.close()
+        await self.machine.close()
+        if self._wire_log is not None:
+            self._wire_log.close()
+
+    async def _make_parts(self) -> None:
+        board, configuration = self.machine.board, self._configuration
+        for given in configuration.objects:
+            with given.blame():
+                options = self._checked("object-add", given)
+                board.add_object(options.pop("qom-type"), options.pop("id"), options)
+        for given in configuration.chardevs:
+            if given.values["id"] not in self._monitored:
+                with given.blame():
+                    await self._add_chardev(given)
+        for given in configuration.netdevs:
+            with given.blame():
+                options = self._checked("netdev_add", given)
+                fds = _inherited(options.get("fd") or options.get("fds"))
+                await board.add_netdev(options.pop("type"), options.pop("id"), options, fds)
+        self._check_memory()
+        for given in configuration.devices:
+            with given.blame():
+                options = dict(given.values)
+                driver, id = options.pop("driver", None), options.pop("id", None)
+                if driver is None:
+                    raise QMPError("Parameter 'driver' is missing")
+                await board.add_device(driver, id, options, hotplug=False)
+
+    async def _add_chardev(self, given: Given) -> None:
+        backend = given.values["backend"]
+        options = backend.get("data", {})
+        address = options.get("addr", {})
+        fds = _inherited(address["data"]["str"]) if address.get("type") == "fd" else []
+        await self.machine.board.add_chardev(backend["type"], given.values["id"], options, fds)
+
+    async def _open_monitor(self, spec: MonitorSpec, given: Given) -> None:
+        if spec.mode != "control":
+            raise StartError(f"{spec.source}: the human monitor is not simulated by qemu-sim")
+        monitor = self.monitors.add(spec.id or spec.chardev, pretty=spec.pretty)
+        chardev = MonitorChardev(given.values["id"], given.values["backend"], monitor)
+        with given.blame():
+            await chardev.open()
+        self.machine.board.add_monitor_chardev(chardev)
+
+    def _checked(self, command: str, given: Given) -> dict[str, Any]:
+        schema = self.machine.schema
+        if given.typed:
+            return schema.check_arguments(command, given.values)
+        return schema.check_keyval(command, given.values)
+
+    def _check_memory(self) -> None:
+        try:
+            _ = self.machine.memory
+        except QMPError as error:
+            raise StartError(str(error)) from None
+
+    def _arm(self) -> None:
+        try:
+            for point in self._sim.get("hold", ()):
+                self.machine.hooks.hold(point)
+            for text in self._sim.get("fault", ()):
+                faults.arm_text(self.machine.hooks, text)
+        except QMPError as error:
+            raise StartError(f"-sim: {error}") from None
+
+    async def _start_mqtt(self) -> None:
+        url = self._sim.get("mqtt")
+        if url is not None:
+            from qemu_sim.mqtt import Publisher  # noqa: PLC0415  (aiomqtt is slow to import)
+
+            self._mqtt = Publisher(url, self.machine)
+            self._mqtt.start()
+
+    async def _await_incoming(self) -> None:
+        given = self._configuration.incoming
+        if given is None or "defer" in given.values:
+            return
+        with given.blame():
+            channels = [given.values["channel"]] if "channel" in given.values else None
+            address = migration_addresses.parse(given.values.get("uri"), channels)
+            self.machine.listen_for_migration(address, exit_on_error=True)
+
+
+async def run(configuration: Configuration, ready: Callable[[], None]) -> int:
+    """Run one machine to its end; `ready()` is called once a client can connect.
+
+    Returns the exit status. Raises StartError.
+    """
+    host = Host(configuration)
+    try:
+        await host.start()
+        ready()
+        return await host.wait()
+    finally:
+        await host.close()
+
+
+def _options(configuration: Configuration, sim: dict[str, Any]) -> MachineOptions:
+    machine = configuration.machine
+    return MachineOptions(
+        name=configuration.name,
+        uuid=configuration.uuid,
+        machine_type=machine.get("type", _DEFAULT_MACHINE),
+        memory_size=configuration.memory.get("size") or 128 * MIB,
+        memory_backend=machine.get("memory-backend"),
+        start_paused=configuration.start_paused,
+        incoming=configuration.incoming is not None,
+        profile=sim.get("profile"),
+        extensions=sim.get("extensions", True),
+        guest_ipv4=_addresses(sim.get("guest-ipv4")),
+        guest_ipv6=_addresses(sim.get("guest-ipv6")),
+        phase_timeout=sim.get("phase-timeout", 10.0),
+        check_peer=sim.get("peer-check", True),
+    )
+
+
+def _addresses(text: str | None) -> frozenset[str]:
+    return frozenset(text.split(":" if "." in text else ";")) if text else frozenset()
+
+
+def _inherited(numbers: str | None) -> list[Fd]:
+    """Own the descriptors this process was started with, named by number."""
+    fds = []
+    for text in numbers.split(":") if numbers else ():
+        if not text.isdigit():
+            raise QMPError(f"File descriptor named '{text}' has not been found")
+        try:
+            os.set_inheritable(int(text), False)
+        except OSError:
+            raise QMPError(f"fd '{text}' is not open") from None
+        fds.append(Fd(int(text)))
+    return fds
+
+
+def _open_log(path: str | None) -> WireLog | None:
+    try:
+        return None if path is None else WireLog(path)
+    except OSError as error:
+        raise StartError(f"-sim: wire-log={path}: {error.strerror}") from None

@@ -1,0 +1,59 @@
+"""The chardev under a monitor: it only says where clients come from.
+
+QEMU: chardev/char.c, monitor/monitor.c (monitor_init)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qemu_sim.backends.chardev import Chardev
+from qemu_sim.errors import QMPError
+from qemu_sim.fds import Fd
+from qemu_sim.io import address as addresses
+from qemu_sim.io.stdio import StdioChannel
+from qemu_sim.monitor.monitor import Monitor
+
+
+class MonitorChardev(Chardev):
+    """A `socket` or `stdio` backend whose only front end is `monitor`."""
+
+    TYPE = "socket"
+
+    def __init__(self, id: str, backend: dict[str, Any], monitor: Monitor) -> None:
+        """`backend` is the QAPI ChardevBackend."""
+        super().__init__(id, backend.get("data", {}))
+        self._kind: str = backend["type"]
+        self._monitor = monitor
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the monitor listens or has its client."""
+        return self._monitor.address is not None
+
+    @property
+    def filename(self) -> str:
+        """The address, `disconnected:` before it while there is no client."""
+        if self._kind == "stdio":
+            return "stdio"
+        suffix = ",server=on" if self.options.get("server", True) else ""
+        state = "" if self._monitor.connected.is_set() else "disconnected:"
+        return f"{state}{self._monitor.address}{suffix}"
+
+    async def open(self) -> None:
+        """Open the monitor; with wait=on this returns once a client is there."""
+        if self._kind == "stdio":
+            source, sink = Fd.duplicate(0), Fd.duplicate(1)
+            self._monitor.attach(StdioChannel(source, sink))
+            return
+        if self._kind != "socket":
+            raise QMPError(f"a monitor on chardev '{self._kind}' is not simulated by qemu-sim")
+        legacy = self.options["addr"]
+        address = addresses.from_qapi({"type": legacy["type"], **legacy["data"]})
+        server = self.options.get("server", True)
+        await self._monitor.open(address, server=server)
+        if server and self.options.get("wait", False):
+            await self._monitor.connected.wait()
+
+    def close(self) -> None:
+        """The monitor closes itself."""
