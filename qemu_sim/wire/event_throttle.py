@@ -44,13 +44,14 @@ class EventThrottle:
             for name, member in _LIMITED.items()
             if version >= _LATER or name not in _LIMITED_LATER
         }
-        # When a kind may be sent again, and what then; in the order of that time.
+        # When each was sent last and may be again, and what waits for that.
         self._quiet: dict[_Key, tuple[float, Event | None]] = {}
 
     @property
     def deadline(self) -> float | None:
-        """When to call `due` next; None while nothing was sent lately."""
-        return next((until for until, _ in self._quiet.values()), None)
+        """When to call `due` next; None while nothing waits."""
+        waiting = (until for until, event in self._quiet.values() if event is not None)
+        return min(waiting, default=None)
 
     def admit(self, event: Event, now: float) -> bool:
         """Whether `event` goes out now; otherwise `due` returns it, or its successor."""
@@ -59,19 +60,18 @@ class EventThrottle:
             return True
         member = self._limited[name]
         key = name, event["data"].get(member) if member else None
-        if key not in self._quiet:
+        until, waiting = self._quiet.get(key, (now, None))
+        if waiting is None and until <= now:
             self._quiet[key] = now + PERIOD, None
             return True
-        self._quiet[key] = self._quiet[key][0], event
+        self._quiet[key] = until, event
         return False
 
     def due(self, now: float) -> list[Event]:
         """Return the events whose second is over."""
         ready = []
-        over = [key for key, (until, _) in self._quiet.items() if until <= now]
-        for key in over:
-            _, event = self._quiet.pop(key)
-            if event is not None:
+        for key, (until, event) in self._quiet.items():
+            if event is not None and until <= now:
                 ready.append(event)
                 self._quiet[key] = now + PERIOD, None
         return ready

@@ -1,0 +1,143 @@
+"""One QMP monitor: where its clients come from, and what outlives them.
+
+QEMU: monitor/qmp.c (monitor_init_qmp), chardev/char.c
+
+Descriptors that `getfd` named belong to the monitor, not to the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.errors import QMPError
+from qemu_sim.fds import Fd, close_all
+from qemu_sim.io import address as addresses
+from qemu_sim.io.channel import Channel
+from qemu_sim.monitor.connection import Connection, Stream
+from qemu_sim.monitor.server import Server
+from qemu_sim.wire.qmp import Session
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.machine import Machine
+    from qemu_sim.monitor.turns import Turns
+
+# Direction "in" or "out", monitor ID, message, descriptors that came with it.
+WireLog = Callable[[str, str, Any, int], None]
+
+
+class Monitor:
+    """Waits for clients, or has the only one it will ever have."""
+
+    def __init__(
+        self,
+        id: str,
+        machine: Machine,
+        turns: Turns,
+        *,
+        pretty: bool = False,
+        wire_log: WireLog | None = None,
+    ) -> None:
+        """Nothing of the host is taken before `open`."""
+        self.id = id
+        self.named_fds: dict[str, Fd] = {}
+        self.address: addresses.SocketAddress | None = None
+        self.connected = asyncio.Event()
+        self._machine = machine
+        self._turns = turns
+        self._pretty = pretty
+        self._wire_log = wire_log
+        self._server: Server | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def bound(self) -> dict[str, Any] | None:
+        """The QAPI SocketAddress it listens at, port 0 resolved; None where it does not."""
+        return self._server.bound if self._server is not None else None
+
+    async def open(self, address: addresses.SocketAddress, *, server: bool) -> None:
+        """Listen at `address`, or connect to it; a descriptor may be either already.
+
+        Raises QMPError in QEMU's words.
+        """
+        self.address = address
+        if isinstance(address, addresses.FdAddress):
+            self._use_inherited(address, server=server)
+        elif server:
+            self._listen(addresses.listen(address), address)
+        else:
+            sock = await addresses.connect(address)
+            self.attach(Channel(sock), local=sock.family == socket.AF_UNIX)
+
+    def attach(
+        self, stream: Stream, *, local: bool = True, left: Callable[[], None] = lambda: None
+    ) -> None:
+        """Greet the client at the other end of `stream`; `left()` is told when it goes."""
+        profile = self._machine.profile
+        log = partial(self._log, self._wire_log) if self._wire_log else None
+        session = Session(profile.version, profile.package, pretty=self._pretty, log=log)
+        connection = Connection(self._machine, self._turns, session, self.named_fds, local=local)
+        self._connection = connection
+        self.connected.set()
+        connection.open(stream, partial(self._left, left))
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Tell the client, if there is one, of an event."""
+        if self._connection is not None:
+            self._connection.event(event)
+
+    async def drain(self) -> None:
+        """Answer no more, and wait until the client has everything."""
+        if self._connection is not None:
+            await self._connection.drain()
+
+    def close(self) -> None:
+        """End the connection and listen no more."""
+        if self._server is not None:
+            self._server.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        close_all(self.named_fds.values())
+        self.named_fds.clear()
+
+    def _listen(
+        self,
+        listener: socket.socket,
+        address: addresses.UnixAddress | addresses.InetAddress | None = None,
+    ) -> None:
+        local = listener.family == socket.AF_UNIX
+        self._server = Server(
+            listener,
+            lambda channel, left: self.attach(channel, local=local, left=left),
+            check_peer=self._machine.options.check_peer,
+            address=address,
+        )
+        self._server.start()
+
+    def _use_inherited(self, address: addresses.FdAddress, *, server: bool) -> None:
+        """Use a descriptor that this process was started with."""
+        try:
+            number = int(address.name)
+            os.fstat(number)
+            sock = socket.socket(fileno=number)
+        except (ValueError, OSError):
+            raise QMPError(f"File descriptor '{address.name}' is not a socket") from None
+        # Programs that this process starts must not get it.
+        sock.set_inheritable(False)
+        if server:
+            self._listen(sock)
+        else:
+            self.attach(Channel(sock), local=sock.family == socket.AF_UNIX)
+
+    def _left(self, left: Callable[[], None]) -> None:
+        self._connection = None
+        self.connected.clear()
+        left()
+
+    def _log(self, wire_log: WireLog, direction: str, message: Any, fds: int) -> None:
+        wire_log(direction, self.id, message, fds)

@@ -1,0 +1,86 @@
+"""All QMP monitors of one machine: they share its events and take turns.
+
+QEMU: monitor/monitor.c
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.monitor.monitor import Monitor, WireLog
+from qemu_sim.monitor.turns import Turns
+from qemu_sim.wire.event_throttle import EventThrottle
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.machine import Machine
+
+_log = logging.getLogger(__name__)
+_GOODBYE = 1.0  # seconds that clients have, at the end, to take their last answers
+
+
+class Monitors:
+    """Tells each monitor each event; the limit of their rate is one for all."""
+
+    def __init__(self, machine: Machine, wire_log: WireLog | None = None) -> None:
+        """`wire_log(direction, monitor, message, fds)` is told each message."""
+        self._machine = machine
+        self._wire_log = wire_log
+        self._turns = Turns()
+        self._throttle = EventThrottle(machine.profile.version)
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._unsubscribe = machine.events.subscribe(self._occurred)
+        self._closed = False
+        self.monitors: list[Monitor] = []
+
+    def add(self, id: str, *, pretty: bool = False) -> Monitor:
+        """Make a monitor, not yet open."""
+        monitor = Monitor(id, self._machine, self._turns, pretty=pretty, wire_log=self._wire_log)
+        self.monitors.append(monitor)
+        return monitor
+
+    async def close(self) -> None:
+        """Let clients take their last answers, then end all connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._unsubscribe()
+        if self._timer is not None:
+            self._timer.cancel()
+        drains = [self._loop.create_task(monitor.drain()) for monitor in self.monitors]
+        if drains:
+            await self._say_goodbye(drains)
+        for monitor in self.monitors:
+            monitor.close()
+        self.monitors.clear()
+
+    async def _say_goodbye(self, drains: list[asyncio.Task[None]]) -> None:
+        done, late = await asyncio.wait(drains, timeout=_GOODBYE)
+        for task in late:
+            task.cancel()
+        for task in done:
+            if task.exception() is not None:
+                _log.info("QMP client lost at the end: %s", task.exception())
+
+    def _occurred(self, event: dict[str, Any]) -> None:
+        if self._throttle.admit(event, self._loop.time()):
+            self._tell(event)
+        elif self._timer is None:
+            self._await_next()
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        for monitor in self.monitors:
+            monitor.event(event)
+
+    def _await_next(self) -> None:
+        deadline = self._throttle.deadline
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._due)
+
+    def _due(self) -> None:
+        # The loop may call a timer as much as its clock's resolution too early.
+        now = max(self._loop.time(), self._throttle.deadline or 0.0)
+        for event in self._throttle.due(now):
+            self._tell(event)
+        self._await_next()
