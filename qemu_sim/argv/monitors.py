@@ -1,0 +1,103 @@
+"""Options that connect a monitor: -qmp, -qmp-pretty, -mon, -monitor; -serial and -parallel.
+
+QEMU: system/vl.c (monitor_parse), monitor/monitor.c (monitor_init_opts)
+"""
+
+from __future__ import annotations
+
+from qemu_sim.argv.reading import Reader, Reading, blame, not_simulated
+from qemu_sim.errors import QMPError
+from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
+from qemu_sim.qapi import chardev_opts
+from qemu_sim.qapi.opts import Group, as_text, parse_bool
+
+
+def _mode(_key: str, value: str) -> str:
+    if value not in ("control", "readline"):
+        raise QMPError(f"Parameter 'mode' does not accept value '{value}'")
+    return value
+
+
+_MON = Group(
+    "mon",
+    implied="chardev",
+    kinds={"chardev": as_text, "mode": _mode, "pretty": parse_bool},
+)
+_DEPRECATED = (
+    "'-mon' is deprecated, use '-object' with 'monitor-hmp' or 'monitor-qmp' types instead"
+)
+
+
+def _qmp(reading: Reading, source: str, text: str) -> None:
+    _compat(reading, source, text, "control", pretty=False)
+
+
+def _qmp_pretty(reading: Reading, source: str, text: str) -> None:
+    _compat(reading, source, text, "control", pretty=True)
+
+
+def _monitor(reading: Reading, source: str, text: str) -> None:
+    reading.given_defaults.add("monitor")
+    if text != "none":
+        _compat(reading, source, text, "readline", pretty=False)
+
+
+def _compat(reading: Reading, source: str, text: str, mode: str, *, pretty: bool) -> None:
+    """Add a monitor on a chardev of its own, or on the one that `chardev:ID` names."""
+    reading.given_defaults.add("monitor")
+    monitors = reading.configuration.monitors
+    if text.startswith("chardev:"):
+        label = text.removeprefix("chardev:")
+    else:
+        label = f"compat_monitor{len(monitors)}"
+        _compat_chardev(reading, source, text, label)
+    monitors.append(MonitorSpec(source, label, mode, pretty))
+
+
+def _compat_chardev(reading: Reading, source: str, text: str, label: str) -> None:
+    try:
+        values = chardev_opts.from_text(text)
+        reading.claim_id("chardev", label)
+    except QMPError as error:
+        # QEMU says what is wrong, if it knows, and then that something is.
+        known = [f"{source}: {error}"] if str(error) else []
+        raise StartError(*known, f"{source}: parse error: {text}") from None
+    with blame(source):
+        made = chardev_opts.chardev_arguments(label, values)
+    reading.configuration.chardevs.append(Given(source, made, typed=True))
+
+
+def _mon(reading: Reading, source: str, text: str) -> None:
+    reading.given_defaults.add("monitor")
+    reading.report.warn_once(source, _DEPRECATED)
+    with blame(source):
+        id, values = reading.opts(_MON, source, text)
+        if "chardev" not in values:
+            raise QMPError("Parameter 'chardev' is missing")
+        mode = values.get("mode", "readline")
+        if mode == "readline" and values.get("pretty"):
+            raise QMPError("'pretty' is not compatible with HMP monitors")
+    reading.configuration.monitors.append(
+        MonitorSpec(source, values["chardev"], mode, values.get("pretty", False), id)
+    )
+
+
+def _port(name: str) -> Reader:
+    """Read -serial or -parallel: no device is behind the port, so only nothing goes there."""
+
+    def read(reading: Reading, source: str, text: str) -> None:
+        reading.given_defaults.add(name)
+        if text not in ("none", "null"):
+            raise not_simulated(source)
+
+    return read
+
+
+READERS: dict[str, Reader] = {
+    "qmp": _qmp,
+    "qmp-pretty": _qmp_pretty,
+    "monitor": _monitor,
+    "mon": _mon,
+    "serial": _port("serial"),
+    "parallel": _port("parallel"),
+}

@@ -1,0 +1,123 @@
+"""Read a whole command line.
+
+QEMU: system/vl.c (qemu_init, lookup_opt)
+
+As in QEMU there are two passes: the first sees only whether each option exists and has its
+argument, so that `-version -nonsense` is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from qemu_sim.argv import harmless, machine, monitors, parts, process, table
+from qemu_sim.argv.reading import Reader, Reading, not_simulated
+from qemu_sim.argv.report import Report
+from qemu_sim.machine.configuration import Configuration, MonitorSpec, StartError
+
+READERS: dict[str, Reader] = {
+    **machine.READERS,
+    **parts.READERS,
+    **monitors.READERS,
+    **process.READERS,
+    **harmless.READERS,
+}
+
+
+class _Word(NamedTuple):
+    """One option as written: "-name foo" is its `source`; `name` is "" for a disk image."""
+
+    source: str
+    name: str
+    text: str
+
+
+def parse(arguments: Sequence[str], report: Report) -> Configuration:
+    """Return what `arguments` (without the program) ask for. Warnings go to `report`.
+
+    Raises StartError, and Asked for -help, -version and their like.
+    """
+    words = list(_words(arguments))
+    _refuse_dropped(words)
+    reading = Reading(report)
+    for word in words:
+        _read(reading, word)
+    _check_whole(reading)
+    return reading.configuration
+
+
+def _words(arguments: Sequence[str]) -> Iterator[_Word]:
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-"):
+            yield _Word(argument, "", argument)
+            continue
+        name = argument.removeprefix("-").removeprefix("-")
+        has_argument = table.takes_argument(name)
+        if has_argument is None:
+            raise StartError(f"{argument}: invalid option")
+        text = next(rest, None) if has_argument else ""
+        if text is None:
+            raise StartError(f"{argument}: requires an argument")
+        yield _Word(f"{argument} {text}" if has_argument else argument, name, text)
+
+
+def _refuse_dropped(words: list[_Word]) -> None:
+    """Refuse what only an older QEMU knew, unless an older one is simulated."""
+    profiles = [word.text for word in words if word.name == "sim" and "profile=7." in word.text]
+    for word in words:
+        if word.name in table.OLD and not profiles:
+            raise StartError(f"{word.source}: invalid option")
+
+
+def _read(reading: Reading, word: _Word) -> None:
+    if not word.name:
+        process.DISK_IMAGE(reading, word.source, word.text)
+        return
+    reader = READERS.get(word.name)
+    if reader is None:
+        raise not_simulated(word.source)
+    reader(reading, word.source, word.text)
+    if reading.guest_name_in_messages:
+        reading.report.guest_name = reading.configuration.name
+
+
+def _check_whole(reading: Reading) -> None:
+    """Check what no single option shows."""
+    configuration = reading.configuration
+    if "accel" in configuration.machine and configuration.accelerators:
+        raise StartError('The -accel and "-machine accel=" options are incompatible')
+    if configuration.daemonize:
+        _check_daemon(reading)
+    _check_stdio(configuration)
+    _check_monitors(configuration.monitors, configuration)
+
+
+def _check_daemon(reading: Reading) -> None:
+    configuration = reading.configuration
+    defaults = {"serial", "parallel", "monitor"} - reading.given_defaults
+    if configuration.nographic and defaults and not configuration.nodefaults:
+        raise StartError("-nographic cannot be used with -daemonize")
+
+
+def _check_stdio(configuration: Configuration) -> None:
+    """Only one chardev can have stdin and stdout, and a daemon has neither."""
+    on_stdio = [
+        given for given in configuration.chardevs if given.values["backend"]["type"] == "stdio"
+    ]
+    if on_stdio and configuration.daemonize:
+        raise StartError(f"{on_stdio[0].source}: cannot use stdio with -daemonize")
+    if len(on_stdio) > 1:
+        raise StartError(f"{on_stdio[1].source}: cannot use stdio by multiple character devices")
+
+
+def _check_monitors(monitors: list[MonitorSpec], configuration: Configuration) -> None:
+    chardevs = {given.values["id"] for given in configuration.chardevs}
+    used = set()
+    for monitor in monitors:
+        if monitor.chardev not in chardevs:
+            raise StartError(f'{monitor.source}: chardev "{monitor.chardev}" not found')
+        if monitor.chardev in used:
+            raise StartError(f"{monitor.source}: chardev '{monitor.chardev}' is already in use")
+        used.add(monitor.chardev)

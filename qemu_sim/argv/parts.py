@@ -1,0 +1,118 @@
+"""Options that add a part: -chardev, -netdev, -object, -device, -blockdev, -add-fd.
+
+QEMU: system/vl.c, net/net.c, system/qdev-monitor.c
+
+`key=value` and, where QEMU takes it, JSON. A part's type and properties are checked by who
+makes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from typing import Any
+
+from qemu_sim.argv.reading import Reader, Reading, blame, read_json
+from qemu_sim.errors import QMPError
+from qemu_sim.machine.configuration import Given
+from qemu_sim.qapi import chardev_opts
+from qemu_sim.qapi.opts import Group, as_text, parse_number
+
+_NETDEV = Group("netdev", implied="type")
+_OBJECT = Group("object", implied="qom-type")
+_DEVICE = Group("device", implied="driver")
+_ADD_FD = Group("add-fd", kinds={"fd": parse_number, "set": parse_number, "opaque": as_text})
+_NETDEVS_IN_KEYVAL = ("stream", "dgram")
+_STDIO = 2
+_INT64 = 1 << 63
+
+
+def _chardev(reading: Reading, source: str, text: str) -> None:
+    with blame(source):
+        id, values = reading.opts(chardev_opts.GROUP, source, text)
+        if id is None:
+            raise QMPError("chardev: no id specified")
+        made = chardev_opts.chardev_arguments(id, values)
+    reading.configuration.chardevs.append(Given(source, made, typed=True))
+
+
+def _netdev(reading: Reading, source: str, text: str) -> None:
+    with blame(source):
+        given = _read(reading, _netdev_group(text), source, text)
+        if not given.values.get("id"):
+            raise QMPError("Parameter 'id' is missing")
+    reading.configuration.netdevs.append(given)
+
+
+def _netdev_group(text: str) -> Group | None:
+    """Return the group that reads `text`; None for the newer types, which take keyval."""
+    kind = text.removeprefix("type=").partition(",")[0]
+    return None if kind in _NETDEVS_IN_KEYVAL else _NETDEV
+
+
+def _object(reading: Reading, source: str, text: str) -> None:
+    with blame(source):
+        given = _read(reading, _OBJECT, source, text)
+        for key in ("qom-type", "id"):
+            if key not in given.values:
+                raise QMPError(f"Parameter '{key}' is missing")
+    reading.configuration.objects.append(given)
+
+
+def _device(reading: Reading, source: str, text: str) -> None:
+    with blame(source):
+        given = _read(reading, _DEVICE, source, text)
+        if "driver" not in given.values:
+            raise QMPError("Parameter 'driver' is missing")
+    reading.configuration.devices.append(given)
+
+
+def _blockdev(reading: Reading, source: str, text: str) -> None:
+    with blame(source):
+        given = _read(reading, None, source, text, implied="driver")
+    reading.configuration.blockdevs.append(given)
+
+
+def _add_fd(reading: Reading, source: str, text: str) -> None:
+    with blame(source):
+        values = reading.opts(_ADD_FD, source, text).values
+        _check_fd(values)
+    reading.configuration.add_fds.append(Given(source, values, typed=True))
+
+
+def _check_fd(values: dict[str, Any]) -> None:
+    fd = values.get("fd", _INT64)
+    if fd >= _INT64:
+        raise QMPError("fd option is required and must be non-negative")
+    if fd <= _STDIO:
+        raise QMPError("fd cannot be a standard I/O stream")
+    try:
+        flags = fcntl.fcntl(fd, fcntl.F_GETFD)
+    except (OSError, OverflowError):
+        flags = fcntl.FD_CLOEXEC
+    # What an earlier option opened is CLOEXEC; what the starter passed cannot be.
+    if flags & fcntl.FD_CLOEXEC:
+        raise QMPError("fd is not valid or already in use")
+    if values.get("set", _INT64) >= _INT64:
+        raise QMPError("set option is required and must be non-negative")
+
+
+def _read(
+    reading: Reading, group: Group | None, source: str, text: str, implied: str = "type"
+) -> Given:
+    """Read JSON, QemuOpts (if there is a `group`) or keyval; claim the ID in `group`."""
+    if text.startswith("{"):
+        return Given(source, read_json(text), typed=True)
+    if group is None:
+        return Given(source, reading.keyval("netdev", text, implied))
+    id, values = reading.opts(group, source, text)
+    return Given(source, values if id is None else {**values, "id": id})
+
+
+READERS: dict[str, Reader] = {
+    "chardev": _chardev,
+    "netdev": _netdev,
+    "object": _object,
+    "device": _device,
+    "blockdev": _blockdev,
+    "add-fd": _add_fd,
+}

@@ -1,0 +1,92 @@
+"""One reading of a command line: what was understood so far, and the two value syntaxes.
+
+QEMU: system/vl.c (qemu_init)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from qemu_sim.argv.report import Report
+from qemu_sim.errors import QMPError
+from qemu_sim.machine.configuration import Configuration, Given, StartError
+from qemu_sim.qapi.keyval import parse_keyval
+from qemu_sim.qapi.opts import Group, Opts
+
+Reader = Callable[["Reading", str, str], None]
+_HELP = ("help", "?")
+
+
+class Asked(Exception):
+    """The command line asks for a text instead of a start: `topic` says which."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(topic)
+        self.topic = topic
+
+
+class Reading:
+    """The state between two options. `given_defaults` are the default devices replaced."""
+
+    __slots__ = ("configuration", "given_defaults", "guest_name_in_messages", "ids", "report")
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.configuration = Configuration()
+        self.given_defaults: set[str] = set()
+        self.guest_name_in_messages = False
+        self.ids: dict[str, set[str]] = {}
+
+    def opts(self, group: Group, source: str, text: str) -> Opts:
+        """Read a QemuOpts text; its ID is unique in its group. Raises QMPError."""
+        if text in _HELP and group.implied is not None:
+            raise Asked(group.name)
+        found = group.parse(text, lambda warning: self.report.warn(source, warning))
+        if found.id is not None:
+            self.claim_id(group.name, found.id)
+        return found
+
+    def claim_id(self, group: str, id: str) -> None:
+        """Raise QMPError in QEMU's words if `id` names another `group` already."""
+        known = self.ids.setdefault(group, set())
+        if id in known:
+            raise QMPError(f"Duplicate ID '{id}' for {group}")
+        known.add(id)
+
+    def keyval(self, topic: str, text: str, implied: str) -> dict[str, Any]:
+        """Read a keyval text, or raise Asked for its help. Raises QMPError."""
+        if text in _HELP:
+            raise Asked(topic)
+        return parse_keyval(text, implied)
+
+
+def blame(source: str) -> AbstractContextManager[None]:
+    """Turn a QMPError inside into a StartError that names the option."""
+    return Given(source, {}).blame()
+
+
+def read_json(text: str) -> dict[str, Any]:
+    """Read a JSON object from an option. Raises QMPError in QEMU's words."""
+    from qemu_sim.wire.json_stream import (  # noqa: PLC0415 - only JSON needs the lexer's tables
+        JsonError,
+        JsonStream,
+    )
+
+    items = JsonStream((11,)).receive(f"{text}\n".encode("utf-8", "surrogateescape"))
+    if not items:
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+        raise QMPError(f"{line}:{column}: JSON parse error, premature end of input")
+    value = items[0]
+    if isinstance(value, JsonError):
+        raise QMPError(value.text)
+    if len(items) > 1:
+        raise QMPError("Expecting at most one JSON value")
+    assert isinstance(value, dict)  # the callers look for the opening brace
+    return value
+
+
+def not_simulated(source: str) -> StartError:
+    """Return the error of an option whose effect does not exist here."""
+    return StartError(f"{source}: not simulated by qemu-sim")
