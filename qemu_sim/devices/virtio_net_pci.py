@@ -38,7 +38,7 @@ class VirtioNetPCI(Device):
         self._netdev: Netdev | None = None
         self._nic: NIC | None = None
         if "netdev" in properties:
-            self._netdev = parts.claim_netdev(self.TYPE, properties["netdev"])
+            self._netdev = parts.claim_netdev("virtio-net-device", properties["netdev"])
             self._nic = NIC(self._netdev, Network(mac, *parts.guest_addresses))
 
     @property

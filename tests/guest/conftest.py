@@ -78,6 +78,19 @@ class Frames:
             0x86DD, packet, to=b"\x33\x33" + self.packed(group)[-4:], sender=sender
         )
 
+    def good(self):
+        """One frame of each kind that the guest answers."""
+        message = self.icmpv6(bytes(16))
+        fragment = b"\x3a\0\0\0" + bytes(4) + message
+        return [
+            self.arp("10.0.0.2"),
+            self.solicitation("fd00::2"),
+            self.ethernet(0x800, self.ipv4(1, self.icmp())),
+            self.ethernet(0x800, self.ipv4(17, self.udp(b"A", "10.0.0.2", "10.0.0.1"))),
+            self.ethernet(0x86DD, self.ipv6(58, message)),
+            self.ethernet(0x86DD, self.ipv6(44, fragment)),
+        ]
+
     def intact(self, packet):
         """Whether every checksum of an unfragmented IP packet is right."""
         if packet[0] >> 4 == 4:
