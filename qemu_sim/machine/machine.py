@@ -145,6 +145,7 @@ class Machine:
             raise QMPError("Guest is waiting for an incoming migration")
         if self.run_state.value == "postmigrate":
             raise QMPError("Can't migrate the vm that was paused due to previous migration")
+        self._refuse_not_simulated()
 
     def listen_for_migration(
         self, address: UnixAddress | InetAddress, *, exit_on_error: bool
@@ -152,6 +153,7 @@ class Machine:
         """Wait for a source at `address`. Raises QMPError in QEMU's words."""
         if self.run_state.value != "inmigrate" or not self.options.incoming:
             raise QMPError("'-incoming' was not specified on the command line")
+        self._refuse_not_simulated()
         self.migration.listen(address, exit_on_error=exit_on_error)
 
     # What a migration needs of a machine.
@@ -230,6 +232,11 @@ class Machine:
         gone = [entry.device.name for entry in plan.transferred()] if plan else []
         if gone:
             raise QMPError(f"Backends were handed over to the destination: {', '.join(gone)}")
+
+    def _refuse_not_simulated(self) -> None:
+        settings = [*self.capabilities.not_simulated(), *self.parameters.not_simulated()]
+        if settings:
+            raise QMPError(f"Migration with {', '.join(settings)} is not simulated by qemu-sim")
 
     def _deleted(self, device: Device) -> None:
         data = {"path": device.path}

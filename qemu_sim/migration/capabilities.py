@@ -65,7 +65,9 @@ _SNAPSHOT_EXCLUDES = (
 
 # In the order in which QEMU looks at them.
 _RULES = (
-    _needs("x-colo", "return-path", "Capability 'x-colo' requires capability 'return-path'", _LATER),
+    _needs(
+        "x-colo", "return-path", "Capability 'x-colo' requires capability 'return-path'", _LATER
+    ),
     _excludes("postcopy-ram", "x-ignore-shared", "Postcopy is not compatible with ignore-shared"),
     *(
         _excludes("background-snapshot", other, _SNAPSHOT.format(other))
