@@ -51,7 +51,7 @@ class VhostUserBlkPCI(Device):
         queues, size = _queues(properties)
         features = _F_MQ if queues > 1 else 0
         needs = Needs("vhost-user-blk", features, queues, size, _CONFIG_SIZE)
-        chardev = parts.claim_chardev(self.TYPE, properties["chardev"])
+        chardev = parts.claim_chardev("vhost-user-blk", properties["chardev"])
         self._memory = parts.memory
         self._session = VhostUserSession(self.name, needs, chardev, parts.memory)
         self._disk: GuestDisk | None = None
