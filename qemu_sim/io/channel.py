@@ -15,6 +15,7 @@ from __future__ import annotations
 import array
 import asyncio
 import collections
+import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -187,7 +188,7 @@ class Channel:
     def _fail(self, error: Exception | None) -> None:
         if self.closed:
             return
-        self._error = error or ConnectionResetError("the peer closed the connection")
+        self._error = error or BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         self.close()
         self.on_close(error)
 

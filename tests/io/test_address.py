@@ -1,0 +1,71 @@
+"""Addresses, and sockets made of them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+
+import pytest
+
+from qemu_sim.errors import QMPError
+from qemu_sim.io import address as addresses
+from qemu_sim.io.address import InetAddress, UnixAddress
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [("127.0.0.1:4444", "127.0.0.1", "4444"), ("[::1]:0", "::1", "0"), (":9", "", "9")],
+)
+def test_inet(text, host, port):
+    assert addresses.inet_address(text) == InetAddress(host, port)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "", "host:"])
+def test_bad_inet(text):
+    with pytest.raises(QMPError, match=f"error parsing address '{text}'"):
+        addresses.inet_address(text)
+
+
+def test_a_path_too_long_is_refused_by_name():
+    path = "/tmp/" + "x" * 103
+    with pytest.raises(QMPError, match=f"UNIX socket path '{path}' is too long"):
+        addresses.unix_address(path)
+    assert addresses.unix_address(path[:-1]).path == path[:-1]
+
+
+async def test_a_unix_socket_is_private_and_replaces_a_stale_one(tmp_path):
+    address = UnixAddress(str(tmp_path / "s"))
+    addresses.listen(address).close()
+    with addresses.listen(address) as listener:
+        mode = os.stat(address.path).st_mode
+        assert stat.S_IMODE(mode) == 0o600
+        with await addresses.connect(address), listener.accept()[0] as accepted:
+            assert addresses.trusted_peer(accepted)
+    addresses.remove_path(address)
+    assert not os.path.exists(address.path)
+
+
+async def test_a_file_that_is_no_socket_is_never_removed(tmp_path):
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(QMPError, match=f"Failed to bind socket to {path}: Address already in use"):
+        addresses.listen(UnixAddress(str(path)))
+    assert path.read_text() == "data"
+
+
+async def test_connecting_to_nobody_names_the_address(tmp_path):
+    path = str(tmp_path / "nobody")
+    with pytest.raises(QMPError, match=f"Failed to connect to '{path}': No such file or directory"):
+        await addresses.connect(UnixAddress(path))
+    with pytest.raises(QMPError, match=r"Failed to connect to '127.0.0.1:1': Connection refused"):
+        await addresses.connect(InetAddress("127.0.0.1", "1"))
+
+
+async def test_port_0_is_resolved():
+    with addresses.listen(InetAddress("127.0.0.1", "0")) as listener:
+        bound = addresses.bound_address(listener)
+        assert bound["type"] == "inet"
+        assert int(bound["port"]) > 0
+        with await addresses.connect(InetAddress("127.0.0.1", bound["port"])) as sock:
+            assert sock.family == socket.AF_INET

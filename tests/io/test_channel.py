@@ -1,0 +1,156 @@
+"""Bytes and descriptors over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+
+import pytest
+
+from qemu_sim.errors import WireError
+from qemu_sim.fds import Fd, close_all, open_descriptors
+from qemu_sim.io.channel import MAX_FDS, Channel
+
+
+class End:
+    """One end of a connection, and what it was told."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.channel = Channel(sock)
+        self.data = b""
+        self.fds: list[Fd] = []
+        self.closed: list[Exception | None] = []
+        self.changed = asyncio.Event()
+        self.channel.on_data = self._received
+        self.channel.on_close = self._ended
+        self.channel.start_reading()
+
+    def _received(self, data: bytes, fds: list[Fd]) -> None:
+        self.data += data
+        self.fds += fds
+        self.changed.set()
+
+    def _ended(self, error: Exception | None) -> None:
+        self.closed.append(error)
+        self.changed.set()
+
+    async def until(self, condition) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def ends():
+    here, there = (End(sock) for sock in socket.socketpair())
+    yield here, there
+    for end in (here, there):
+        end.channel.close()
+        close_all(end.fds)
+
+
+async def test_bytes_and_descriptors_arrive(ends):
+    here, there = ends
+    with Fd(os.open(os.devnull, os.O_RDONLY)) as fd:
+        here.channel.send(b"hello", [fd])
+        await there.until(lambda: there.data == b"hello")
+        assert len(there.fds) == 1
+        assert os.fstat(there.fds[0].fileno()) == os.fstat(fd.fileno())
+        assert not os.get_inheritable(there.fds[0].fileno())
+
+
+async def test_the_peers_orderly_end_is_told_once(ends):
+    here, there = ends
+    here.channel.close()
+    await there.until(lambda: there.closed)
+    assert there.closed == [None]
+    assert here.closed == []
+
+
+async def test_what_the_kernel_does_not_take_is_queued_with_its_descriptors(ends):
+    here, there = ends
+    there.channel.pause_reading()
+    block = os.urandom(1 << 20)
+    with Fd(os.open(os.devnull, os.O_RDONLY)) as fd:
+        here.channel.send(block)
+        here.channel.send(b"x", [fd])
+    assert here.channel.queued_bytes > 0
+    there.channel.start_reading()
+    await there.until(lambda: len(there.data) == len(block) + 1)
+    await here.channel.drain()
+    assert there.data == block + b"x"
+    assert len(there.fds) == 1
+    assert here.channel.queued_bytes == 0
+
+
+async def test_a_full_message_of_descriptors_passes_and_one_more_is_refused(ends):
+    here, there = ends
+    with Fd(os.open(os.devnull, os.O_RDONLY)) as fd:
+        here.channel.send(b"x", [fd] * MAX_FDS)
+        await there.until(lambda: len(there.fds) == MAX_FDS)
+        with pytest.raises(WireError, match="cannot send 254 descriptors"):
+            here.channel.send(b"x", [fd] * (MAX_FDS + 1))
+
+
+async def test_descriptors_need_a_byte_to_ride_on(ends):
+    here, _ = ends
+    with Fd(os.open(os.devnull, os.O_RDONLY)) as fd, pytest.raises(WireError):
+        here.channel.send(b"", [fd])
+
+
+async def test_lost_descriptors_end_the_connection(ends):
+    here, there = ends
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Fd(os.open(os.devnull, os.O_RDONLY)) as fd:
+        # The lowest free number is the next one; room is left for two.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fd.fileno() + 3, limit[1]))
+        try:
+            here.channel.send(b"x", [fd] * 5)
+            await there.until(lambda: there.closed)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert isinstance(there.closed[0], WireError)
+    assert "RLIMIT_NOFILE" in str(there.closed[0])
+    assert there.fds == []
+
+
+async def test_last_words_of_a_peer_that_leaves_are_heard(ends):
+    here, there = ends
+    there.channel.send(b"goodbye")
+    there.channel.close()
+    here.channel.send(b"x" * 10)
+    await here.until(lambda: here.closed)
+    assert here.data == b"goodbye"
+
+
+async def test_close_leaves_no_descriptor_behind():
+    before = open_descriptors()
+    here, there = (End(sock) for sock in socket.socketpair())
+    there.channel.pause_reading()
+    with Fd(os.open(os.devnull, os.O_RDONLY)) as fd:
+        here.channel.send(os.urandom(1 << 20))
+        here.channel.send(b"x", [fd])
+    here.channel.close()
+    there.channel.close()
+    assert open_descriptors() == before
+
+
+async def test_tcp_carries_no_descriptors():
+    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
+    sock = socket.create_connection(server.sockets[0].getsockname())
+    channel = Channel(sock)
+    assert not channel.carries_fds
+    assert channel.peer_credentials() is None
+    with Fd(os.open(os.devnull, os.O_RDONLY)) as fd, pytest.raises(WireError):
+        channel.send(b"x", [fd])
+    channel.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_credentials_of_the_peer(ends):
+    here, _ = ends
+    assert here.channel.peer_credentials() == (os.getpid(), os.getuid(), os.getgid())
