@@ -28,7 +28,7 @@ Version = tuple[int, ...]
 # Errors carry a position and come at once. Seen in 11.1; 7.2 does neither.
 _ERRORS_AT_ONCE = (11,)
 # Openers in one chunk up to which the scanner is trusted: far below both Python's
-# recursion limit and QEMU's own.
+# recursion limit and QEMU's own. A shorter chunk cannot hold more.
 _FAST_OPENERS = 200
 _FAST_SIZE = 1 << 20  # cannot reach the limit of tokens
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -57,8 +57,7 @@ class JsonStream:
 
     def _scan(self, data: bytes, items: list[Any]) -> bytes:
         """Read leading plain objects from `data`; return what is left for the lexer."""
-        openers = data.count(b"{") + data.count(b"[")
-        if not 0 < openers <= _FAST_OPENERS or len(data) > _FAST_SIZE:
+        if len(data) > _FAST_OPENERS and not _is_shallow(data):
             return data
         if not data.isascii() or b"\\u" in data:
             return data
@@ -78,6 +77,11 @@ class JsonStream:
 def _end_of_space(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at
+
+
+def _is_shallow(data: bytes) -> bool:
+    """Whether no value in `data` can come near a limit."""
+    return len(data) <= _FAST_SIZE and data.count(b"{") + data.count(b"[") <= _FAST_OPENERS
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ _BEYOND_BMP = 0x10000
 # Objects with more members are rarely met twice, and would fill the cache for nothing.
 _MAX_CACHED_KEYS = 64
 
-_Member = tuple[str, str]  # text before the value, key
-_Layout = tuple[tuple[_Member, ...], str]  # members in order, text that closes the object
+# Texts before each value, keys in the same order, text that closes the object.
+_Layout = tuple[list[str], list[str], str]
 _Steps = Iterator[tuple[str, Any]]  # text before a value, value
 
 
@@ -73,27 +73,27 @@ def text(value: Any, *, pretty: bool = False) -> str:
 
 def _walk(container: Any, depth: int) -> tuple[_Steps, str]:
     """Return the values of a container with the text before each, and the text after all."""
-    if isinstance(container, dict):
+    if type(container) is dict:
         layout = _layout if len(container) <= _MAX_CACHED_KEYS else _layout.__wrapped__
-        members, closing = layout(tuple(container), depth)
-        return iter([(before, container[key]) for before, key in members]), closing
+        befores, keys, closing = layout(tuple(container), depth)
+        return zip(befores, map(container.__getitem__, keys), strict=True), closing
     separator, opening, closing = _spacing(depth)
+    if not container:
+        return iter(()), f"[{closing}]"
     befores = [separator] * len(container)
-    if befores:
-        befores[0] = "[" + opening
-        return zip(befores, container, strict=True), closing + "]"
-    return iter(()), "[" + closing + "]"
+    befores[0] = "[" + opening
+    return zip(befores, container, strict=True), closing + "]"
 
 
 @lru_cache(maxsize=1024)
 def _layout(keys: tuple[str, ...], depth: int) -> _Layout:
     separator, opening, closing = _spacing(depth)
-    members = []
-    before = "{" + opening
-    for key in in_key_order(keys):
-        members.append((f"{before}{quote(key)}: ", key))
-        before = separator
-    return tuple(members), ("" if members else "{") + closing + "}"
+    if not keys:
+        return [], [], f"{{{closing}}}"
+    ordered = in_key_order(keys)
+    befores = [f"{separator}{quote(key)}: " for key in ordered]
+    befores[0] = "{" + opening + befores[0].removeprefix(separator)
+    return befores, ordered, closing + "}"
 
 
 def _spacing(depth: int) -> tuple[str, str, str]:

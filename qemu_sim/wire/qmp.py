@@ -108,7 +108,8 @@ class Session:
         With `in_band` False only one out of band: another monitor's command is running.
         """
         while True:
-            self._admit()
+            if self._arrived:
+                self._admit()
             if self._urgent:
                 request = self._judge(self._urgent.popleft())
                 if isinstance(request, Execute):
