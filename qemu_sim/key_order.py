@@ -1,0 +1,30 @@
+"""The order in which QEMU walks the members of a JSON object.
+
+QEMU: qobject/qdict.c (tdb_hash, qdict_first, qdict_next)
+
+A QDict has 512 buckets and is walked bucket by bucket; within one, the member that
+came last is first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+_WORD = 0xFFFFFFFF
+_BUCKETS = 512
+
+
+@lru_cache(maxsize=4096)
+def bucket(name: str) -> int:
+    """Bucket 0..511 of a member's name (hashed as UTF-8)."""
+    data = name.encode("utf-8", "surrogatepass")
+    value = 0x238F13AF * len(data)
+    for position, byte in enumerate(data):
+        value += byte << (5 * position % 24)
+    return ((1103515243 * value + 12345) & _WORD) % _BUCKETS
+
+
+def in_key_order(names: Iterable[str]) -> list[str]:
+    """Names in the order QEMU walks them; `names` is the order of insertion."""
+    return sorted(reversed(list(names)), key=bucket)

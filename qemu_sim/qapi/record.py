@@ -1,0 +1,122 @@
+"""Make a profile: everything a real QEMU says about itself, and nothing else.
+
+A section is named after the command that answered; commands that this QEMU does not
+have leave no section. Two sections hold an answer for each type name (see pool.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from qemu_sim.errors import QMPError
+from qemu_sim.qapi.archive import write_archive
+from qemu_sim.qapi.emulator import Emulator, EmulatorGone
+from qemu_sim.qapi.pool import pooled
+from qemu_sim.qapi.probe import probe_types
+
+_BARE = ("-S", "-nodefaults", "-display", "none", "-machine", "none")
+_PC = ("-S", "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "tcg")
+
+# Answers that belong to the program, not to a running machine.
+_QUERIES = (
+    "query-accelerators",
+    "query-command-line-options",
+    "query-commands",
+    "query-cpu-definitions",
+    "query-events",
+    "query-machines",
+    "query-migrate-capabilities",
+    "query-migrate-parameters",
+    "query-qmp-schema",
+    "query-stats-schemas",
+    "query-target",
+    "query-tpm-models",
+    "query-tpm-types",
+)
+_CPU_MODELS = ("base", "host", "max", "qemu64", "EPYC", "Skylake-Server")
+
+
+def record(argv: Sequence[str]) -> dict[str, Any]:
+    """Ask the QEMU that `argv` starts. Returns {"head": …, "sections": {name: answer}}.
+
+    Raises OSError where the program cannot start and EmulatorGone where it is no QEMU.
+    """
+    with Emulator([*argv, *_BARE]) as emulator:
+        version = emulator.execute("query-version")
+        head = {
+            "version": version["qemu"],
+            "package": version["package"],
+            "capabilities": emulator.greeting["capabilities"],
+            "arch": emulator.execute("query-target")["arch"],
+        }
+        sections = _ask_each(emulator, _QUERIES)
+        sections["qom-list-types"] = emulator.execute("qom-list-types", abstract=True)
+        sections |= _compat_properties(emulator, sections["query-qmp-schema"])
+        sections["member-types"] = probe_types(emulator, sections["query-qmp-schema"])
+    concrete = [kind["name"] for kind in sections["qom-list-types"] if not kind.get("abstract")]
+    for command in ("device-list-properties", "qom-list-properties"):
+        sections[command] = pooled(_ask_types(argv, command, concrete))
+    sections["query-cpu-model-expansion"] = _expand_models(argv)
+    return {"head": head, "sections": sections}
+
+
+def write_record(path: str, recorded: dict[str, Any]) -> None:
+    """Store what `record` returned as a profile file."""
+    write_archive(path, recorded["head"], recorded["sections"])
+
+
+def _ask_each(emulator: Emulator, commands: Iterable[str]) -> dict[str, Any]:
+    answers = {}
+    for command in commands:
+        try:
+            answers[command] = emulator.execute(command)
+        except QMPError:
+            continue  # an older or newer QEMU without it
+    return answers
+
+
+def _compat_properties(emulator: Emulator, schema: list[dict[str, Any]]) -> dict[str, Any]:
+    """What each machine type changes, where query-machines can tell (QEMU 9.1 and later)."""
+    entities = {entity["name"]: entity for entity in schema}
+    arguments = entities[entities["query-machines"]["arg-type"]]["members"]
+    if not any(member["name"] == "compat-props" for member in arguments):
+        return {}
+    machines = emulator.execute_with("query-machines", {"compat-props": True})
+    return {
+        "compat-props": {each["name"]: each.get("compat-props", []) for each in machines},
+    }
+
+
+def _ask_types(argv: Sequence[str], command: str, types: Iterable[str]) -> dict[str, Any]:
+    """The answer for each type; one that QEMU refuses or dies of has none."""
+    answers = {}
+    emulator = Emulator([*argv, *_BARE])
+    try:
+        for name in types:
+            try:
+                answers[name] = emulator.execute(command, typename=name)
+            except QMPError:
+                continue  # no device
+            except EmulatorGone:
+                # Some machine types abort when they are made only to be looked at.
+                emulator = Emulator([*argv, *_BARE])
+    finally:
+        emulator.close()
+    return answers
+
+
+def _expand_models(argv: Sequence[str]) -> dict[str, Any]:
+    """Static and full expansion of some CPU models: {model: {kind: answer}}."""
+    expansions: dict[str, Any] = {}
+    with Emulator([*argv, *_PC]) as emulator:
+        for model in _CPU_MODELS:
+            for kind in ("static", "full"):
+                try:
+                    answer = emulator.execute(
+                        "query-cpu-model-expansion", type=kind, model={"name": model}
+                    )
+                except QMPError:
+                    continue  # not this target, or KVM only
+                expansions.setdefault(model, {})[kind] = answer
+    return expansions

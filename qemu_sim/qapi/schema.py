@@ -1,0 +1,114 @@
+"""One QEMU's QMP interface: what query-qmp-schema returns, indexed and checkable.
+
+QEMU: qapi/introspect.json (SchemaInfo)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from qemu_sim.errors import CommandNotFound
+from qemu_sim.qapi import json_values
+from qemu_sim.qapi.validator import Entity, Validator
+
+# Introspected with their arguments, yet QEMU checks those by hand: 'gen': false.
+UNCHECKED = frozenset({"device_add"})
+
+
+class CommandInfo:
+    """One command of the schema."""
+
+    __slots__ = ("allow_oob", "argument_type", "features", "name", "return_type")
+
+    def __init__(self, entity: Entity) -> None:
+        self.name: str = entity["name"]
+        self.argument_type: str = entity["arg-type"]
+        self.return_type: str = entity["ret-type"]
+        self.allow_oob: bool = entity.get("allow-oob", False)
+        self.features: list[str] = entity.get("features", [])
+
+
+class Schema:
+    """A list of SchemaInfo, in its own order, and the facts that it hides (probe.py)."""
+
+    def __init__(self, entities: Iterable[Entity], facts: Mapping[str, Any]) -> None:
+        self.entities: list[Entity] = list(entities)
+        self.facts = facts
+        self._commands: dict[str, CommandInfo] = {}
+        # Commands that take nothing, the most of traffic: known to accept {} unchecked.
+        self._bare: set[str] = set()
+
+    @cached_property
+    def by_name(self) -> dict[str, Entity]:
+        """Entities by name; commands, events and types share one name space."""
+        return {entity["name"]: entity for entity in self.entities}
+
+    @cached_property
+    def validator(self) -> Validator:
+        """Checks values that are JSON."""
+        return Validator(self.by_name, self.facts, json_values)
+
+    def names(self, meta_type: str) -> Iterator[str]:
+        """Names of all entities of a meta-type such as "command" or "event"."""
+        return (each["name"] for each in self.entities if each["meta-type"] == meta_type)
+
+    def command(self, name: str) -> CommandInfo | None:
+        """Look a command up; None where this QEMU has none of that name."""
+        found = self._commands.get(name)
+        if found is None:
+            entity = self.by_name.get(name)
+            if entity is not None and entity["meta-type"] == "command":
+                found = self._commands[name] = CommandInfo(entity)
+        return found
+
+    def check_arguments(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Check a command's arguments. Returns them as the command gets them.
+
+        Raises CommandNotFound, or QMPError in QEMU's words.
+        """
+        if not arguments and name in self._bare:
+            return {}
+        command = self.command(name)
+        if command is None:
+            raise CommandNotFound(f"The command {name} has not been found")
+        if name in UNCHECKED:
+            return arguments
+        checked: dict[str, Any] = self.validator.check(command.argument_type, arguments)
+        if not arguments:
+            self._bare.add(name)
+        return checked
+
+    def restricted_to(
+        self, commands: Collection[str], events: Collection[str] | None = None
+    ) -> Schema:
+        """Keep these commands (and events, all where None) and the types they reach."""
+        kept: set[str] = set()
+        for entity in self.entities:
+            match entity["meta-type"]:
+                case "command" if entity["name"] in commands:
+                    self._reach(entity["name"], kept)
+                case "event" if events is None or entity["name"] in events:
+                    self._reach(entity["name"], kept)
+        return Schema([each for each in self.entities if each["name"] in kept], self.facts)
+
+    def _reach(self, name: str, kept: set[str]) -> None:
+        """Add an entity and everything it refers to."""
+        waiting = [name]
+        while waiting:
+            name = waiting.pop()
+            if name not in kept:
+                kept.add(name)
+                waiting.extend(references(self.by_name[name]))
+
+
+def references(entity: Entity) -> Iterator[str]:
+    """Names of the types that an entity mentions."""
+    for key in ("arg-type", "ret-type", "element-type"):
+        if key in entity:
+            yield entity[key]
+    for key in ("members", "variants"):
+        for member in entity.get(key, ()):
+            if "type" in member:  # enums list their values as members, too
+                yield member["type"]
