@@ -26,7 +26,7 @@ class FakeProfile:
         self.version = tuple(version)
         self.sections = sections
 
-    def section(self, name):
+    def answer(self, name):
         return json.loads(json.dumps(self.sections[name]))
 
 
