@@ -88,7 +88,33 @@ def up(name: str, *addresses: str) -> None:
         flags = struct.unpack_from("H", request, 16)[0] | _IFF_UP
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), flags))
     for address in addresses:
-        _add_address(socket.if_nametoindex(name), ipaddress.ip_interface(address))
+        add_address(name, address)
+
+
+def add_address(name: str, text: str, *, detect: bool = False) -> None:
+    """Add an address such as 10.0.0.1/24; `detect`: IPv6 asks first whether it is free."""
+    address, index = ipaddress.ip_interface(text), socket.if_nametoindex(name)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    packed = address.ip.packed
+    body = struct.pack(
+        "BBBBI", family, address.network.prefixlen, 0 if detect else _IFA_F_NODAD, 0, index
+    )
+    for kind in (_IFA_LOCAL, _IFA_ADDRESS):
+        body += struct.pack("HH", 4 + len(packed), kind) + packed
+    header = struct.pack("IHHII", 16 + len(body), _RTM_NEWADDR, _REQUEST_ACK_CREATE_EXCL, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+        sock.send(header + body)
+        error = -struct.unpack_from("i", sock.recv(4096), 16)[0]
+    if error:
+        raise OSError(error, os.strerror(error), str(address))
+
+
+def detect_quickly(name: str) -> None:
+    """Let IPv6 duplicate address detection begin at once and take 50 ms, not seconds."""
+    settings = {f"conf/{name}/router_solicitation_delay": 0, f"neigh/{name}/retrans_time_ms": 50}
+    for setting, value in settings.items():
+        with open(f"/proc/sys/net/ipv6/{setting}", "w", encoding="ascii") as file:
+            file.write(str(value))
 
 
 def down(name: str) -> None:
@@ -161,20 +187,6 @@ def _echo(kind: int, ident: bytes, number: int, payload: bytes) -> bytes:
     words = (words & 0xFFFF) + (words >> 16)
     words = (words & 0xFFFF) + (words >> 16)
     return bytes([kind, 0]) + (0xFFFF - words).to_bytes(2, "big") + rest
-
-
-def _add_address(index: int, address: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> None:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    packed = address.ip.packed
-    body = struct.pack("BBBBI", family, address.network.prefixlen, _IFA_F_NODAD, 0, index)
-    for kind in (_IFA_LOCAL, _IFA_ADDRESS):
-        body += struct.pack("HH", 4 + len(packed), kind) + packed
-    header = struct.pack("IHHII", 16 + len(body), _RTM_NEWADDR, _REQUEST_ACK_CREATE_EXCL, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
-        sock.send(header + body)
-        error = -struct.unpack_from("i", sock.recv(4096), 16)[0]
-    if error:
-        raise OSError(error, os.strerror(error), str(address))
 
 
 def _call(name: str, *arguments: int) -> None:

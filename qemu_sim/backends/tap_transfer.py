@@ -47,10 +47,10 @@ def tap_of(wanted: dict[str, Any], state: dict[str, Any], fds: list[TaggedFd]) -
     Raises MigrationError when they are not just that; `fds` stay the caller's then.
     """
     queues = _in_order(fds, wanted["queues"])
-    length = state.get("vnet-hdr-length")
-    enabled = state.get("enabled")
-    if not isinstance(length, int) or not isinstance(enabled, int):
-        raise MigrationError("the TAP's state lacks vnet-hdr-length or enabled")
+    length = _number(state, "vnet-hdr-length")
+    enabled = _number(state, "enabled")
+    if (length > 0) != wanted["vnet-hdr"]:
+        raise MigrationError(f"vnet-hdr is {wanted['vnet-hdr']}, but its length {length}")
     for index, fd in enumerate(queues):
         _check_queue(f"queue {index}", fd, wanted, enabled > index)
     _check_interface(queues[0], state, length)
@@ -58,6 +58,13 @@ def tap_of(wanted: dict[str, Any], state: dict[str, Any], fds: list[TaggedFd]) -
     tap = Tap(wanted["ifname"], queues, length)
     tap.enabled = enabled
     return tap
+
+
+def _number(state: dict[str, Any], key: str) -> int:
+    value = state.get(key)
+    if not isinstance(value, int):
+        raise MigrationError(f"the TAP's state lacks {key}")
+    return value
 
 
 def _in_order(fds: list[TaggedFd], count: int) -> list[Fd]:

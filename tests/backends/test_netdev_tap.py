@@ -12,6 +12,7 @@ from qemu_sim.errors import MigrationError, QMPError
 from qemu_sim.fds import Fd, open_descriptors
 from qemu_sim.io import tun
 
+TENTATIVE, DAD_FAILED = 0x40, 0x08
 PLAIN = {"ifname": "tap0", "script": "no", "downscript": "no"}
 
 
@@ -96,6 +97,25 @@ async def test_a_deleted_interface_is_noticed_and_blocks_a_hand_over(tap, nic, c
     assert tap.transfer_blocker() == "TAP tap0 cannot be read: File descriptor in bad state"
     with pytest.raises(MigrationError, match="cannot be read"):
         tap.quiesce()
+
+
+async def test_the_hosts_duplicate_address_detection_succeeds(netns, tap, nic, until):
+    """A guest that answers for any address must not take the one that the host wants."""
+    if not netns.has_ipv6():
+        pytest.skip("the kernel has no IPv6")
+    netns.detect_quickly("tap0")
+    nic.start()
+    netns.add_address("tap0", "fd00::abcd/64", detect=True)
+
+    def flags():
+        with open("/proc/net/if_inet6") as file:
+            found = [line.split() for line in file if line.startswith("fd00") and "abcd" in line]
+        return int(found[0][4], 16)
+
+    assert flags() & TENTATIVE
+    await until(lambda: not flags() & TENTATIVE)
+    assert not flags() & DAD_FAILED
+    assert nic.frames_in > 0
 
 
 async def test_an_answer_into_an_interface_that_is_down_counts_as_error(netns, tap, nic):
