@@ -211,6 +211,30 @@ async def test_disabled_queues_stay_disabled_on_the_way(netns, tap, nic, ping, m
     other.close()
 
 
+@pytest.mark.parametrize("tap", [{"queues": 2}], indirect=True)
+async def test_a_thousand_hand_overs_leak_nothing_and_lose_nothing(tap, nic, ping, make_nic):
+    nic.start()
+    before = open_descriptors()
+    pings = asyncio.create_task(ping("10.0.0.2", 100, 0.005, 56))
+    rounds, owner, guest = 0, tap, nic
+    while rounds < 1000 or not pings.done():
+        heir = successor(queues=2)
+        guest.stop()
+        owner.quiesce()
+        state, fds = owner.hand_over()
+        heir.adopt(state, duplicates(fds))
+        owner.release()
+        heir.activate()
+        owner, guest, rounds = heir, make_nic(heir), rounds + 1
+        guest.start()
+        for _ in range(3):
+            await asyncio.sleep(0)  # one turn adds the reader, the next looks, the third reads
+    report = await pings
+    assert (report["received"], report["duplicates"]) == (100, 0)
+    assert len(open_descriptors()) == len(before)
+    owner.close()
+
+
 @pytest.mark.parametrize("queues", [1, 4])
 async def test_another_process_takes_over_in_mid_ping_and_outlives_the_first(
     netns, queues, ping, until
