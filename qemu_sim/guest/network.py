@@ -2,12 +2,13 @@
 
 It answers ARP, neighbour discovery, ping (IPv4, IPv6) and UDP echo, for the addresses it
 was given or for any. It never speaks first. No input makes it raise: what is malformed or
-not for us gets no answer. Pure: no socket, no clock.
+not for us gets no answer. Pure: no I/O, no clock; of `socket` only an address parser, which
+is loaded anyway.
 """
 
 from __future__ import annotations
 
-import ipaddress
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 from qemu_sim.guest.addresses import Addresses
@@ -30,8 +31,8 @@ class Network:
     ) -> None:
         """Answer at `mac` (6 bytes) for the given addresses; an empty set means any."""
         self.mac = mac
-        self._addresses4 = _packed(ipv4)
-        self._addresses6 = _packed(ipv6)
+        self._addresses4 = _packed(AF_INET, ipv4)
+        self._addresses6 = _packed(AF_INET6, ipv6)
         self._ipv4 = IPv4(self._addresses4)
         self._ipv6 = IPv6(self._addresses6)
 
@@ -74,5 +75,5 @@ class Network:
         return []
 
 
-def _packed(addresses: frozenset[str]) -> Addresses:
-    return Addresses(frozenset(ipaddress.ip_address(address).packed for address in addresses))
+def _packed(family: int, addresses: frozenset[str]) -> Addresses:
+    return Addresses(frozenset(inet_pton(family, address) for address in addresses))
