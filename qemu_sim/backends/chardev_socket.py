@@ -67,7 +67,6 @@ class ChardevSocket(Chardev):
 
         Raises QMPError in QEMU's words.
         """
-        self._connected = asyncio.get_running_loop().create_future()
         if self._given:
             self._use_given(self._given.pop())
         elif isinstance(self.address, addresses.FdAddress):
@@ -76,7 +75,7 @@ class ChardevSocket(Chardev):
             self._listen(addresses.listen(self.address))
         else:
             self._use(await addresses.connect(self.address))
-        if self.wait:
+        if self.wait and self._connected is not None:
             await asyncio.shield(self._connected)
 
     async def take(self) -> Fd:
@@ -93,8 +92,10 @@ class ChardevSocket(Chardev):
         self._name = f"unix:{',server=on' if self.server else ''}"
 
     def disconnected(self) -> None:
-        """Note that the connection which `take` gave away has ended."""
-        self._name = None
+        """Note that the connection which a front end had has ended; a server takes the next."""
+        self._name = self._connected = None
+        if self._listener is not None:
+            self._listen(self._listener)
 
     def close(self) -> None:
         """Stop listening, drop a connection that nobody took; remove the unix socket."""
@@ -120,7 +121,9 @@ class ChardevSocket(Chardev):
 
     def _listen(self, listener: socket.socket) -> None:
         self._listener = listener
-        asyncio.get_running_loop().add_reader(listener.fileno(), self._accept)
+        loop = asyncio.get_running_loop()
+        self._connected = loop.create_future()
+        loop.add_reader(listener.fileno(), self._accept)
 
     def _accept(self) -> None:
         """Take the first client; a second one waits in the listener's queue."""
@@ -134,7 +137,8 @@ class ChardevSocket(Chardev):
         self._use(sock)
 
     def _use(self, sock: socket.socket) -> None:
-        assert self._connected is not None
+        if self._connected is None:
+            self._connected = asyncio.get_running_loop().create_future()
         self._name = _connected_name(sock, self.server)
         self._connected.set_result(sock)
 

@@ -141,12 +141,13 @@ class VhostUserSession:
 
     def close(self) -> None:
         """End the session and give every descriptor back."""
+        if self.is_open:
+            self._chardev.disconnected()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
         self._fds.close()
         self.state = VhostState()
-        self._chardev.disconnected()
 
     def transfer_blocker(self) -> str | None:
         """Return why the session cannot move to another process, None when it can."""
@@ -169,6 +170,8 @@ class VhostUserSession:
 
     def mismatch(self, offered: dict[str, Any]) -> str | None:
         """Return why an offered session does not fit this device, None when it does."""
+        if self.is_open:
+            return "the device has a connection to its server already"
         for name, here in self.identity().items():
             if offered.get(name) != here:
                 return f"{name} is {offered.get(name)!r} at the source, {here!r} here"

@@ -25,19 +25,16 @@ F_VERSION_1 = 1 << 32
 # Ring addresses in messages are addresses of the front end's process. Ours are not real
 # ones: guest RAM just appears here in the memory table. Zero would look like "unset".
 _USER_BASE = 0x7F00_0000_0000
-_WANTED = (
-    vhost_user.PROTOCOL_F_MQ
-    | vhost_user.PROTOCOL_F_REPLY_ACK
-    | vhost_user.PROTOCOL_F_CONFIG
-    | vhost_user.PROTOCOL_F_INFLIGHT_SHMFD
-)
+_WANTED = vhost_user.PROTOCOL_F_MQ | vhost_user.PROTOCOL_F_REPLY_ACK
+_WANTED_BY_DISKS = vhost_user.PROTOCOL_F_CONFIG | vhost_user.PROTOCOL_F_INFLIGHT_SHMFD
 
 
 class Needs(NamedTuple):
     """What a device asks of its server.
 
     `type` names the backend in a hand-over; `features` are the virtio features the
-    driver can use; `config_size` is in bytes, 0 for none.
+    driver can use; `queues` are counted as the device does, for a NIC in pairs;
+    `config_size` is in bytes, 0 for a NIC: QEMU itself is what it is configured by.
     """
 
     type: str
@@ -77,7 +74,8 @@ async def negotiate(connection: VhostConnection, needs: Needs) -> Terms:
         raise QMPError(f"{connection.name}: the server does not offer VIRTIO_F_VERSION_1")
     terms = Terms(features, 0, b"")
     if features & vhost_user.F_PROTOCOL_FEATURES:
-        protocol = await _ask_u64(connection, Request.GET_PROTOCOL_FEATURES) & _WANTED
+        wanted = _WANTED | (_WANTED_BY_DISKS if needs.config_size else 0)
+        protocol = await _ask_u64(connection, Request.GET_PROTOCOL_FEATURES) & wanted
         agreed = vhost_user.encode_u64(protocol)
         await connection.tell(Request.SET_PROTOCOL_FEATURES, agreed)
         terms = terms._replace(protocol_features=protocol)

@@ -17,7 +17,7 @@ from qemu_sim.backends.vhost_dialogue import Needs
 from qemu_sim.devices.device import Device
 from qemu_sim.errors import QMPError
 from qemu_sim.guest.disk import GuestDisk
-from qemu_sim.guest.virtio_blk import SECTOR, VirtioBlk
+from qemu_sim.virtio.blk import SECTOR, VirtioBlk
 
 if TYPE_CHECKING:
     from qemu_sim.devices.device import Parts

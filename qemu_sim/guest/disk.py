@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.guest.block_ledger import BLOCK, BlockLedger
-from qemu_sim.guest.virtio_blk import OK, READ, WRITE, Link, VirtioBlk
+from qemu_sim.virtio.blk import OK, READ, WRITE, VirtioBlk
 
 if TYPE_CHECKING:
     from qemu_sim.virtio.memory import GuestMemory
-    from qemu_sim.virtio.queue import Ring
+    from qemu_sim.virtio.queue import Link, Ring
 
 _MAX_BLOCKS = 4096  # the load stays in the first 16 MiB of the disk
 

@@ -48,6 +48,19 @@ class Allocator(Memory, Protocol):
         """Give back what `allocate` returned."""
 
 
+class Link(Protocol):
+    """How a driver and the device behind its queues wake each other."""
+
+    def kick(self, queue: int) -> None:
+        """Tell the device that a queue has new chains."""
+
+    def call_fileno(self, queue: int) -> int:
+        """The descriptor that becomes readable when chains were returned."""
+
+    def clear_call(self, queue: int) -> None:
+        """Make `call_fileno` unreadable until the next call."""
+
+
 class Buffer(NamedTuple):
     """One element of a chain: a guest range, and whether the device may write it."""
 

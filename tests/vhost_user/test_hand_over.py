@@ -206,7 +206,9 @@ async def test_nonsense_in_the_state(quiet, target, key):
 
 @own_server
 async def test_identity(disk, make_disk, server):
-    assert disk.backend.mismatch(disk.backend.identity()) is None
+    assert "has a connection" in disk.backend.mismatch(disk.backend.identity())
+    twin = make_disk(server.path, **{"num-queues": 2})
+    assert twin.backend.mismatch(disk.backend.identity()) is None
     other = make_disk(server.path)
     assert other.backend.mismatch(disk.backend.identity()) == "queues is 2 at the source, 1 here"
     assert "socket is" in make_disk("/other", **{"num-queues": 2}).backend.mismatch(

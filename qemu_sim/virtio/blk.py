@@ -10,7 +10,7 @@ Everything a request needs lies in guest RAM, one slot for each that may be unde
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError
 from qemu_sim.virtio.queue import Buffer, DriverQueue, allocate_ring
@@ -32,19 +32,6 @@ _DATA_OFFSET = 32
 _SLOT = _DATA_OFFSET + BLOCK
 _UNANSWERED = 0xFF
 _MAX_SLOTS = 256
-
-
-class Link(Protocol):
-    """How a driver and the device behind its queues wake each other."""
-
-    def kick(self, queue: int) -> None:
-        """Tell the device that a queue has new chains."""
-
-    def call_fileno(self, queue: int) -> int:
-        """The descriptor that becomes readable when chains were returned."""
-
-    def clear_call(self, queue: int) -> None:
-        """Make `call_fileno` unreadable until the next call."""
 
 
 class VirtioBlk:
