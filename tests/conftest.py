@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 import os
+import pickle
 import sys
 import traceback
 
@@ -45,6 +45,8 @@ def pytest_runtest_protocol(item, nextitem):
     for report in _run_in_namespace(item):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # The runner's own last step: end what no later test needs of the tests before this one.
+    item.session._setupstate.teardown_exact(nextitem)
     return True
 
 
@@ -64,7 +66,7 @@ def _run_in_namespace(item):
         return [pytest.TestReport(item.nodeid, item.location, {}, "failed", reason, "call")]
     return [
         hook.pytest_report_from_serializable(config=item.config, data=report)
-        for report in json.loads(data)
+        for report in pickle.loads(data)
     ]
 
 
@@ -72,11 +74,13 @@ def _child(item, writing):
     """Run the test, send its reports and leave without any of pytest's own clean-up."""
     try:
         _NETNS.become_root()
-        reports = runtestprotocol(item, nextitem=None, log=False)
-        to_json = item.config.hook.pytest_report_to_serializable
-        data = json.dumps([to_json(config=item.config, report=report) for report in reports])
+        # "Next comes its module": what modules and the session share is the parent's to end.
+        reports = runtestprotocol(item, nextitem=item.parent, log=False)
+        serialized = item.config.hook.pytest_report_to_serializable
+        # Pickled, as JSON would turn tuples into lists, and a skip's reason is a tuple.
+        data = pickle.dumps([serialized(config=item.config, report=report) for report in reports])
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write(data.encode())
+            pipe.write(data)
     except BaseException:  # noqa: BLE001 - the parent sees that no report came
         traceback.print_exc(file=sys.__stderr__)
         os._exit(1)
