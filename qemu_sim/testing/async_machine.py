@@ -1,0 +1,208 @@
+"""A machine as seen from the event loop that it shares with its fellows.
+
+SimMachine and AwaitableMachine are this, for plain tests and for coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.io.channel import Channel
+from qemu_sim.testing.client import Client
+from qemu_sim.testing.launch import Launch, StartFailed
+
+if TYPE_CHECKING:
+    from qemu_sim.testing.reports import MigrationReport, Outcome
+
+TIMEOUT = 10.0  # seconds, for an answer
+MIGRATION_TIMEOUT = 30.0  # seconds
+_ENDED = ("completed", "failed", "cancelled")
+_CONTROL = "qemu-sim-control"
+_EXIT_ON_ERROR_SINCE = (9, 1)  # QEMU: qapi/migration.json, migrate-incoming
+
+
+class AsyncMachine:
+    """One machine and the monitor that the test has for itself.
+
+    The user's own clients have another one, at `qmp_path`.
+    """
+
+    def __init__(self, name: str, directory: str, launch: Launch) -> None:
+        self.name = name
+        self.launch = launch
+        self.qmp_path = os.path.join(directory, f"{name}.qmp")
+        self._control_path = os.path.join(directory, f"{name}.ctl")
+        self._migration_path = os.path.join(directory, f"{name}.mig")
+        self.client: Client | None = None
+
+    async def start(self, arguments: Sequence[str], within: float) -> None:
+        """Start it; it answers when this returns. Raises StartFailed."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.setblocking(False)
+            listener.bind(self._control_path)
+            listener.listen(1)
+            try:
+                await self.launch.start(self._arguments(arguments))
+                channel = Channel(await self._accept(listener, within))
+            finally:
+                os.unlink(self._control_path)
+        self.client = Client(channel, self.name)
+        await self.client.negotiate(within)
+
+    async def execute(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        fds: Sequence[int] = (),
+        oob: bool = False,
+        within: float = TIMEOUT,
+    ) -> Any:
+        """Run one command."""
+        return await self._client.execute(command, arguments or {}, fds=fds, oob=oob, within=within)
+
+    async def inject(self, fault: str, at: str | None) -> None:
+        """Let something go wrong in the next migration."""
+        if fault == "die":
+            self.launch.check_mortal()
+        arguments = {"fault": fault} if at is None else {"fault": fault, "at": at}
+        await self.execute("x-sim-inject-fault", arguments)
+
+    async def wait_event(self, name: str, data: Mapping[str, Any], within: float) -> Any:
+        """Return the first such event that was not returned before."""
+        return await self._client.wait_event(name, data, within)
+
+    async def wait(self, within: float) -> int:
+        """Return the exit status once it has ended by itself."""
+        async with asyncio.timeout(within):
+            return await self.launch.wait()
+
+    async def listen(self) -> str:
+        """Wait for a source, if that is not done yet; returns the URI.
+
+        Started with -incoming defer. Its failure does not end it where QEMU has a choice.
+        """
+        addresses = (await self.execute("query-migrate")).get("socket-address")
+        if addresses:
+            return f"unix:{addresses[0]['path']}"
+        uri = f"unix:{self._migration_path}"
+        await self._enable_events()
+        arguments: dict[str, Any] = {"uri": uri}
+        version = self._client.greeting["version"]["qemu"]
+        if (version["major"], version["minor"]) >= _EXIT_ON_ERROR_SINCE:
+            arguments["exit-on-error"] = False
+        await self.execute("migrate-incoming", arguments)
+        return uri
+
+    async def start_migration(
+        self, other: AsyncMachine, *, backend_transfer: bool, devices: Sequence[str] | None
+    ) -> Migration:
+        """Begin to migrate to `other`, which listens."""
+        arguments: dict[str, Any] = {"uri": await other.listen()}
+        await self._enable_events()
+        if backend_transfer:
+            arguments["backend-transfer"] = True
+        if devices is not None:
+            arguments["backend-transfer-devices"] = list(devices)
+        migration = Migration(self, other)
+        await self.execute("migrate", arguments)
+        return migration
+
+    async def migration_ended(self, since: int, within: float) -> None:
+        """Wait for the end of the migration whose events come from position `since` on."""
+
+        def wanted(position: int, event: dict[str, Any]) -> bool:
+            ended = event["event"] == "MIGRATION" and event["data"]["status"] in _ENDED
+            return ended and position >= since
+
+        await self._client.find_event(wanted, "MIGRATION (an end)", within)
+
+    async def query_migrate(self) -> MigrationReport:
+        """Return status and what became of each backend."""
+        from qemu_sim.testing.reports import MigrationReport  # noqa: PLC0415 - pydantic is slow
+
+        return MigrationReport.model_validate(await self.execute("query-migrate"))
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far, oldest first."""
+        return list(self._client.events)
+
+    async def close(self) -> list[str]:
+        """End it; returns a text for each thing that was wrong with it."""
+        if self.client is not None:
+            await self.launch.stop()
+            self.client.close()
+        return self.launch.complaints() + self._sockets_left()
+
+    @property
+    def _client(self) -> Client:
+        assert self.client is not None, "started"
+        return self.client
+
+    def _arguments(self, given: Sequence[str]) -> list[str]:
+        control, qmp = (path.replace(",", ",,") for path in (self._control_path, self.qmp_path))
+        return [
+            *("-name", f"guest={self.name}", *given),
+            *("-qmp", f"unix:{qmp},server=on,wait=off"),
+            *("-chardev", f"socket,id={_CONTROL},path={control}", "-qmp", f"chardev:{_CONTROL}"),
+        ]
+
+    def _sockets_left(self) -> list[str]:
+        paths = (self.qmp_path, self._migration_path)
+        return [f"socket left behind: {path}" for path in paths if os.path.exists(path)]
+
+    async def _accept(self, listener: socket.socket, within: float) -> socket.socket:
+        """Return the machine's connection, or raise StartFailed with its last words."""
+        loop = asyncio.get_running_loop()
+        accepting = loop.create_task(loop.sock_accept(listener))
+        ending = loop.create_task(self.launch.wait())
+        done, waiting = await asyncio.wait(
+            (accepting, ending), timeout=within, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in waiting:
+            task.cancel()
+        if accepting in done:
+            return accepting.result()[0]
+        if not ending.done():
+            await self.launch.stop()
+        raise StartFailed(self.launch.printed() or f"not reached within {within:g} s")
+
+    async def _enable_events(self) -> None:
+        wanted = {"capability": "events", "state": True}
+        if wanted not in await self.execute("query-migrate-capabilities"):
+            await self.execute("migrate-set-capabilities", {"capabilities": [wanted]})
+
+
+class Migration:
+    """One migration under way between two machines of the test."""
+
+    def __init__(self, source: AsyncMachine, destination: AsyncMachine) -> None:
+        """Made just before it begins: what was said before is of an earlier one."""
+        self._source = source
+        self._destination = destination
+        self._since = len(source.events), len(destination.events)
+
+    async def ended(self, within: float) -> Outcome:
+        """Return both ends' reports once neither is under way any more.
+
+        A destination that the source never reached goes on listening.
+        """
+        from qemu_sim.testing.reports import Outcome  # noqa: PLC0415 - pydantic is slow
+
+        source, destination = self._source, self._destination
+        await source.migration_ended(self._since[0], within)
+        if (await destination.query_migrate()).status != "setup":
+            await destination.migration_ended(self._since[1], within)
+        return Outcome(
+            source=await source.query_migrate(), destination=await destination.query_migrate()
+        )
+
+
+def qmp_names(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn Python's names into QMP's."""
+    return {name.replace("_", "-"): value for name, value in keywords.items()}

@@ -1,0 +1,91 @@
+"""Makes the machines of one test, and ends them with it."""
+# ruff: noqa: ASYNC109 - the blocking twins of these functions have a timeout, too
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+
+from qemu_sim.testing.async_machine import TIMEOUT, AsyncMachine
+from qemu_sim.testing.census import Census
+from qemu_sim.testing.daemon import Daemon
+from qemu_sim.testing.in_process import InProcess
+from qemu_sim.testing.launch import Launch
+from qemu_sim.testing.loop_thread import LoopThread
+from qemu_sim.testing.machine import SimMachine
+
+MODES = ("in-process", "daemon")
+_LONGEST_DIRECTORY = 60  # leaves 47 of the 107 bytes of a socket path for names
+
+
+class MachineFactory:
+    """Call it with a QEMU command line (without the program) for a running machine."""
+
+    def __init__(self, directory: str, mode: str) -> None:
+        """`directory` is for sockets and logs; a short one replaces it if it is too long."""
+        if mode not in MODES:
+            raise ValueError(f"qemu_sim_mode is one of {', '.join(MODES)}, not '{mode}'")
+        self._census = Census.take()
+        self._mode = mode
+        self._temporary = len(os.fsencode(directory)) > _LONGEST_DIRECTORY
+        self.directory = tempfile.mkdtemp(prefix="qemu-sim-") if self._temporary else directory
+        self._thread = LoopThread()
+        self._machines: list[SimMachine] = []
+
+    def __call__(
+        self,
+        *argv: str,
+        name: str | None = None,
+        mode: str | None = None,
+        pass_fds: Sequence[int] = (),
+        timeout: float = TIMEOUT,
+    ) -> SimMachine:
+        """Start a machine. Raises StartFailed.
+
+        `pass_fds` are descriptors that `argv` names by number. They belong to the machine
+        from then on: a daemon inherits them and they are closed here.
+        """
+        made, machine = self._make(name, mode, pass_fds)
+        self._thread.call(machine.start(argv, timeout), 2 * timeout)
+        return made
+
+    async def aio(
+        self,
+        *argv: str,
+        name: str | None = None,
+        mode: str | None = None,
+        pass_fds: Sequence[int] = (),
+        timeout: float = TIMEOUT,
+    ) -> SimMachine:
+        """Do the same without blocking the caller's event loop, which may serve the machine."""
+        made, machine = self._make(name, mode, pass_fds)
+        await self._thread.wait(machine.start(argv, timeout))
+        return made
+
+    def close(self) -> list[str]:
+        """End all machines, the last one first; returns what was wrong or left behind."""
+        complaints = []
+        for machine in reversed(self._machines):
+            complaints += machine.close()
+        complaints += self._thread.close()
+        if self._temporary:
+            shutil.rmtree(self.directory)
+        return complaints + self._census.complaints()
+
+    def _make(
+        self, name: str | None, mode: str | None, pass_fds: Sequence[int]
+    ) -> tuple[SimMachine, AsyncMachine]:
+        name = name or f"vm{len(self._machines)}"
+        if any(machine.name == name for machine in self._machines):
+            raise ValueError(f"this test has a machine '{name}' already")
+        launch: Launch
+        if (mode or self._mode) == "daemon":
+            launch = Daemon(name, self.directory, pass_fds)
+        else:
+            launch = InProcess(name)
+        machine = AsyncMachine(name, self.directory, launch)
+        made = SimMachine(self._thread, machine)
+        self._machines.append(made)
+        return made, machine

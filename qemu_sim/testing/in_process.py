@@ -1,0 +1,82 @@
+"""A machine in the test's own process, on the event loop of the machines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+
+from qemu_sim.argv.parse import parse
+from qemu_sim.argv.reading import Asked
+from qemu_sim.argv.report import Report
+from qemu_sim.host import Host
+from qemu_sim.machine.configuration import StartError
+from qemu_sim.testing.launch import STOP_TIMEOUT, StartFailed
+
+
+class InProcess:
+    """Runs one `Host`. Descriptors that its arguments name belong to it from then on."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._life: asyncio.Task[int] | None = None
+        self._complaints: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        """The test's own process."""
+        return os.getpid()
+
+    async def start(self, arguments: list[str]) -> None:
+        """Return once it runs. Raises StartFailed with what it would have printed."""
+        host = None
+        try:
+            host = Host(parse(arguments, Report("qemu-sim")))
+            await host.start()
+        except (StartError, Asked) as error:
+            if host is not None:
+                await host.close()
+            raise StartFailed("\n".join(str(text) for text in error.args)) from None
+        self._host = host
+        self._life = asyncio.create_task(self._live(host), name=f"machine {self._name}")
+
+    async def wait(self) -> int:
+        """Return the exit status."""
+        assert self._life is not None
+        return await asyncio.shield(self._life)
+
+    async def stop(self) -> None:
+        """Do what SIGTERM does to a process."""
+        if self._life is None:
+            return
+        self._host.machine.shut_down("host-signal")
+        done, _ = await asyncio.wait([self._life], timeout=STOP_TIMEOUT)
+        if not done:
+            self._complaints.append(f"did not end within {STOP_TIMEOUT:g} s")
+            self._life.cancel()
+
+    def check_mortal(self) -> None:
+        """Refuse: SIGKILL would hit pytest."""
+        raise RuntimeError(
+            f"machine '{self._name}' runs inside the test's process and cannot be killed: "
+            "use qemu_sim_mode 'daemon'"
+        )
+
+    def kill(self) -> None:
+        """Refuse as well."""
+        self.check_mortal()
+
+    def printed(self) -> str:
+        """Return nothing: its messages are those of the test's process."""
+        return ""
+
+    def complaints(self) -> list[str]:
+        """Return a traceback for each bug."""
+        bugs = self._host.machine.bugs if self._life is not None else []
+        return self._complaints + ["".join(traceback.format_exception(bug)) for bug in bugs]
+
+    async def _live(self, host: Host) -> int:
+        try:
+            return await host.wait()
+        finally:
+            await host.close()

@@ -1,0 +1,65 @@
+"""An event loop on a thread of its own, called from other threads and loops.
+
+The bridge between a test, which may block, and machines, which may not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+THREAD_NAME = "qemu-sim"
+_GRACE = 5.0  # seconds beyond a call's own limit before its loop counts as stuck
+
+_T = TypeVar("_T")
+
+
+class LoopThread:
+    """Runs coroutines; starts at once and ends with `close`."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._complaints: list[str] = []
+        self.loop.set_exception_handler(self._note)
+        self._thread = threading.Thread(target=self.loop.run_forever, name=THREAD_NAME)
+        self._thread.daemon = True  # a stuck machine must not keep pytest from ending
+        self._thread.start()
+
+    def call(self, coroutine: Coroutine[Any, Any, _T], timeout: float) -> _T:
+        """Block until `coroutine`, which has `timeout` seconds, is done."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return future.result(timeout + _GRACE)
+        except TimeoutError:
+            if future.cancel():
+                raise TimeoutError("the event loop of the machines is stuck") from None
+            raise
+
+    async def wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Await `coroutine` from another event loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+
+    def close(self) -> list[str]:
+        """End the thread; returns a line for each task and error that was left on it."""
+        left = self.call(_cancel_all(), _GRACE)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(_GRACE)
+        if self._thread.is_alive():
+            return [*self._complaints, f"thread still runs: {self._thread.name}"]
+        self.loop.close()
+        return [*self._complaints, *left]
+
+    def _note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self._complaints.append(f"error on the event loop: {context['message']}: {error!r}")
+
+
+async def _cancel_all() -> list[str]:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    return [f"task left behind: {task.get_name()} {task.get_coro()}" for task in tasks]
