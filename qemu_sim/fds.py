@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 from qemu_sim.errors import FdError
@@ -88,12 +89,16 @@ def close_all(fds: Iterable[Fd]) -> None:
 
 def same_open_file(pid_a: int, fd_a: int, pid_b: int, fd_b: int) -> bool:
     """Whether two descriptors, maybe of two processes, are one open file (kcmp(2))."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    order: int = libc.syscall(_SYS_KCMP, pid_a, pid_b, _KCMP_FILE, fd_a, fd_b)
+    order: int = _libc().syscall(_SYS_KCMP, pid_a, pid_b, _KCMP_FILE, fd_a, fd_b)
     if order < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error), "kcmp")
     return order == 0
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def open_descriptors(pid: int | str = "self") -> dict[int, str]:

@@ -22,14 +22,12 @@ def x_sim_guest_io(
 ) -> None:
     """Start or stop the guest's verified load on a disk."""
     found = machine.board.device(device)
-    if found.disk is None:
-        raise QMPError(f"Device '{device}' has no disk that the simulated guest could use")
     if not enable:
-        found.disk.stop_load()
+        found.stop_load()
         return
     if queue_depth < 1:
         raise QMPError("Parameter 'queue-depth' expects a value of at least 1")
-    found.disk.start_load(queue_depth, write)
+    found.start_load(queue_depth, write)
 
 
 @command("x-sim-query-guest")

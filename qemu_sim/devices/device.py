@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from qemu_sim.errors import QMPError
+
 if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.backends.netdev import Netdev
@@ -84,6 +86,13 @@ class Device:
 
     async def restart(self) -> None:
         """Undo `drain`; does nothing when the backend is not drained."""
+
+    def start_load(self, depth: int, write: bool) -> None:  # noqa: ARG002  (for disks)
+        """Have the guest keep `depth` verified requests under way, writing or only reading."""
+        raise QMPError(f"Device '{self.name}' has no disk that the simulated guest could use")
+
+    def stop_load(self) -> None:
+        """Have the guest send no new requests; nothing happens where there is no load."""
 
     def save(self) -> dict[str, Any]:
         """Return the device's and its guest driver's state, as JSON (no descriptors)."""

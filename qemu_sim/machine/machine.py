@@ -26,10 +26,8 @@ from qemu_sim.migration.capabilities import Capabilities
 from qemu_sim.migration.migration import Migration
 from qemu_sim.migration.parameters import Parameters
 from qemu_sim.migration.transfer import is_on_by_default
-from qemu_sim.qapi import machine_types
 from qemu_sim.qapi import profile as profiles
 from qemu_sim.qapi.device_properties import parse_device_properties
-from qemu_sim.qapi.interface import interface, migration_statuses
 
 if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
@@ -50,8 +48,8 @@ class Machine:
         """Nothing of the host is taken yet. `command_names` are those that exist."""
         self.options = options
         self._command_names = command_names
-        self.profile = profiles.load(options.profile or profiles.DEFAULT)
-        self.machine_type = machine_types.resolve(self.profile, options.machine_type)
+        self.profile = profiles.load(options.profile)
+        self.machine_type = self.profile.resolve_machine(options.machine_type)
         self.events = Events()
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
         self.board = Board(options, Buses(self.machine_type), self._check_properties)
@@ -71,8 +69,8 @@ class Machine:
     @cached_property
     def schema(self) -> Schema:
         """The QMP schema of what exists here."""
-        names = frozenset(self._command_names())
-        return interface(self.profile, names, extensions=self.options.extensions)
+        names = frozenset(self._command_names()) | {"qmp_capabilities"}
+        return self.profile.interface(names, extensions=self.options.extensions)
 
     # The machine's life.
 
@@ -177,7 +175,7 @@ class Machine:
     @property
     def transfer_by_default(self) -> bool:
         """What `backend-transfer=auto` means for this machine type."""
-        return is_on_by_default(self.machine_type, machine_types.newest(self.profile))
+        return is_on_by_default(self.machine_type, self.profile.newest_machines)
 
     def stop_for_migration(self) -> None:
         """Halt the guest; the run state becomes finish-migrate."""
@@ -251,4 +249,4 @@ class Machine:
         return parse_device_properties(self.profile, kind, given)
 
     def _statuses(self) -> frozenset[str]:
-        return migration_statuses(self.profile)
+        return self.profile.migration_statuses
