@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qemu_sim.key_order import in_key_order
-
 _WORD = 0xFFFFFFFF
 _SMALLEST = 3  # a table has at least 2**3 slots
 # The largest prime below each power of two: what GLib reduces hashes by.
@@ -24,14 +22,14 @@ _PRIMES = (
 _REMOVED = "\0removed"  # a slot that was in use; no member name holds a NUL there
 
 
-def first_unexpected(names: Iterable[str], known: Iterable[str]) -> str:
+def first_left(names: Iterable[str], known: Iterable[str]) -> str:
     """Name the member that QEMU complains about.
 
-    `names` are all members as they came, `known` those that were consumed, in the
-    order of their consumption. At least one must be left.
+    `names` are all members in the order of their insertion, `known` those that were
+    consumed, in that order. At least one must be left.
     """
     table = _NameTable()
-    for name in in_key_order(names):
+    for name in names:
         table.insert(name)
     for name in known:
         table.remove(name)

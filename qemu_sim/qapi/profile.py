@@ -11,37 +11,34 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from qemu_sim.errors import QMPError
+from qemu_sim.qapi import extension
 from qemu_sim.qapi.archive import Archive
 from qemu_sim.qapi.pool import Entry, Pool
 from qemu_sim.qapi.schema import Schema
+from qemu_sim.qapi.shipped import DIRECTORY
 
 DEFAULT = "11.1"
 
 _SUFFIX = "-x86_64.profile"
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def schemas_directory() -> str:
-    """Directory of the shipped profiles: inside the package, or beside it in a checkout."""
-    installed = os.path.join(_PACKAGE, "schemas")
-    return installed if os.path.isdir(installed) else os.path.join(_PACKAGE, "..", "schemas")
+# When "unsupported machine type" began to name it; 7.2 does not, 11.1 does.
+_NAMES_MACHINE = (9, 0, 0)
 
 
 def shipped() -> list[str]:
     """Names of the profiles that come with the program, newest first."""
     names = [
         name.removeprefix("qemu-").removesuffix(_SUFFIX)
-        for name in os.listdir(schemas_directory())
+        for name in os.listdir(DIRECTORY)
         if name.startswith("qemu-") and name.endswith(_SUFFIX)
     ]
     return sorted(names, key=lambda name: [int(part) for part in name.split(".")], reverse=True)
 
 
-def load(name_or_path: str = DEFAULT) -> Profile:
-    """Return a shipped profile ("7.2") or one of a file's path. Raises QMPError."""
-    path = name_or_path
+def load(name_or_path: str | None = None) -> Profile:
+    """Return a shipped profile ("7.2"; the newest if None) or a file's. Raises QMPError."""
+    path = name_or_path or DEFAULT
     if "/" not in path:
-        path = os.path.join(schemas_directory(), f"qemu-{name_or_path}{_SUFFIX}")
+        path = os.path.join(DIRECTORY, f"qemu-{path}{_SUFFIX}")
     return _load(os.path.abspath(path))
 
 
@@ -59,6 +56,7 @@ class Profile:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+        self._interfaces: dict[tuple[frozenset[str], bool], Schema] = {}
 
     @property
     def version(self) -> tuple[int, int, int]:
@@ -81,42 +79,75 @@ class Profile:
     @cached_property
     def schema(self) -> Schema:
         """The QMP interface exactly as recorded, without extension."""
-        return Schema(self.answer("query-qmp-schema"), self.answer("member-types"))
+        return Schema(self.section("query-qmp-schema"), self.section("member-types"))
 
-    def has_answer(self, command: str) -> bool:
+    def interface(self, commands: frozenset[str], *, extensions: bool) -> Schema:
+        """The schema of these commands only, with our extension or without; shared."""
+        key = commands, extensions
+        if key not in self._interfaces:
+            whole = extension.merged(self.schema) if extensions else self.schema
+            self._interfaces[key] = whole.restricted_to(commands)
+        return self._interfaces[key]
+
+    def has_section(self, command: str) -> bool:
         """Whether a command's answer was recorded."""
         return command in self._archive
 
-    def answer(self, command: str) -> Any:
+    def section(self, command: str) -> Any:
         """Recorded answer of a command without arguments, parsed anew. KeyError if none."""
         return self._archive.read(command)
 
     @cached_property
+    def migration_statuses(self) -> frozenset[str]:
+        """Every status that the MIGRATION event can carry."""
+        entities = self.schema.by_name
+        event = entities[entities["MIGRATION"]["arg-type"]]
+        status = next(member for member in event["members"] if member["name"] == "status")
+        return frozenset(entities[status["type"]]["values"])
+
+    def resolve_machine(self, name: str) -> str:
+        """The machine type that a name or an alias such as "q35" stands for.
+
+        Raises QMPError in QEMU's words.
+        """
+        if name not in self.machines:
+            named = f': "{name}"' if self.version >= _NAMES_MACHINE else ""
+            hint = "Use -machine help to list supported machines"
+            raise QMPError(f"unsupported machine type{named}\n{hint}")
+        resolved: str = self.machines[name]["name"]
+        return resolved
+
+    @cached_property
+    def newest_machines(self) -> frozenset[str]:
+        """The machine types that aliases stand for."""
+        return frozenset(each["name"] for each in self.machines.values() if "alias" in each)
+
+    @cached_property
     def machines(self) -> dict[str, Entry]:
         """MachineInfo by name and by alias."""
-        listed: list[Entry] = self.answer("query-machines")
+        listed: list[Entry] = self.section("query-machines")
         aliases = {each["alias"]: each for each in listed if "alias" in each}
         return aliases | {each["name"]: each for each in listed}
 
     @cached_property
     def types(self) -> dict[str, Entry]:
         """ObjectTypeInfo (name, parent, maybe abstract) of every QOM type, by name."""
-        return {each["name"]: each for each in self.answer("qom-list-types")}
+        return {each["name"]: each for each in self.section("qom-list-types")}
 
     @cached_property
     def device_properties(self) -> Pool:
         """What device-list-properties answers for each type."""
-        return Pool(self.answer("device-list-properties"))
+        return Pool(self.section("device-list-properties"))
 
     @cached_property
     def qom_properties(self) -> Pool:
         """What qom-list-properties answers for each type."""
-        return Pool(self.answer("qom-list-properties"))
+        return Pool(self.section("qom-list-properties"))
 
     @cached_property
     def cpu_expansions(self) -> dict[str, dict[str, Any]]:
         """Recorded query-cpu-model-expansion: {model: {"static" | "full": answer}}."""
-        expansions: dict[str, dict[str, Any]] = self.answer("query-cpu-model-expansion")
+        expansions: dict[str, dict[str, Any]] = self.section("query-cpu-model-expansion")
         return expansions
 
     @cached_property
@@ -124,5 +155,5 @@ class Profile:
         """What each machine type changes ({qom-type, property, value}); empty before QEMU 9.1."""
         if "compat-props" not in self._archive:
             return {}
-        found: dict[str, list[Entry]] = self.answer("compat-props")
+        found: dict[str, list[Entry]] = self.section("compat-props")
         return found

@@ -10,11 +10,16 @@ from functools import cached_property
 from typing import Any
 
 from qemu_sim.errors import CommandNotFound
-from qemu_sim.qapi import json_values
+from qemu_sim.qapi import json_values, keyval_values
+from qemu_sim.qapi.opts_visitor import OptsVisitor
 from qemu_sim.qapi.validator import Entity, Validator
 
 # Introspected with their arguments, yet QEMU checks those by hand: 'gen': false.
 UNCHECKED = frozenset({"device_add"})
+
+
+# QEMU: net/net.c (netdev_is_modern): only these read -netdev by the newer parser.
+_KEYVAL_NETDEVS = ("stream", "dgram")
 
 
 class CommandInfo:
@@ -50,6 +55,11 @@ class Schema:
         """Checks values that are JSON."""
         return Validator(self.by_name, self.facts, json_values)
 
+    @cached_property
+    def keyval_validator(self) -> Validator:
+        """Checks values that are strings, as parse_keyval returns them."""
+        return Validator(self.by_name, self.facts, keyval_values)
+
     def names(self, meta_type: str) -> Iterator[str]:
         """Names of all entities of a meta-type such as "command" or "event"."""
         return (each["name"] for each in self.entities if each["meta-type"] == meta_type)
@@ -78,6 +88,18 @@ class Schema:
         checked: dict[str, Any] = self.validator.check(command.argument_type, arguments)
         if not arguments:
             self._bare.add(name)
+        return checked
+
+    def check_keyval(self, command: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Check a command's arguments that were written on the command line, as strings.
+
+        `options` is what keyval.py or opts.py made of the text. Raises QMPError in the
+        words of the parser that QEMU uses for the command.
+        """
+        argument_type = self.by_name[command]["arg-type"]
+        if _is_flat(command, options):
+            return OptsVisitor(self.by_name, self.facts, options).read(argument_type)
+        checked: dict[str, Any] = self.keyval_validator.check(argument_type, dict(options))
         return checked
 
     def restricted_to(
@@ -112,3 +134,10 @@ def references(entity: Entity) -> Iterator[str]:
         for member in entity.get(key, ()):
             if "type" in member:  # enums list their values as members, too
                 yield member["type"]
+
+
+def _is_flat(command: str, options: Mapping[str, Any]) -> bool:
+    """Whether QEMU reads the option that stands for `command` as flat QemuOpts."""
+    if command == "netdev_add":
+        return options.get("type") not in _KEYVAL_NETDEVS
+    return command == "object-add"

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from qemu_sim.errors import QMPError
-from qemu_sim.qapi.glib_order import first_unexpected
+from qemu_sim.key_order import in_key_order
+from qemu_sim.qapi.glib_order import first_left
 from qemu_sim.qapi.json_values import Check
 from qemu_sim.qapi.path import Path, bare_name
 
@@ -131,7 +132,7 @@ class Validator:
             known: dict[str, Any] = {}
             visit(value, path, known)
             if len(known) != len(value):
-                name = first_unexpected(value, known)
+                name = first_left(in_key_order(value), known)
                 raise QMPError(f"Parameter '{self._values.spell((path, name))}' is unexpected")
             return known
 
