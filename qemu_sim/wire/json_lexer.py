@@ -17,6 +17,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from qemu_sim.wire.json_error import Position
+
 MAX_TOKEN_SIZE = 64 << 20  # qobject/json-lexer.c
 
 STRING = "string"
@@ -103,14 +105,16 @@ _STATES = {
 class JsonLexer:
     """Tokens of one connection's input; remembers a token cut by the end of a chunk."""
 
-    def __init__(self, *, recovers_from_oversize: bool) -> None:
-        """Skip the rest of a token that is too long, or read it as something new."""
+    def __init__(self, position: Position, *, recovers_from_oversize: bool) -> None:
+        """Begin at `position`, and advance it.
+
+        The rest of a token that is too long is skipped, or else read as something new.
+        """
+        self._position = position
         self._after_oversize = _RECOVERY if recovers_from_oversize else _START
         self._state = _START
         self._text = bytearray()
         self._begin = (1, 1)
-        self._line = 1
-        self._column = 1  # of the next byte
         # QEMU 11 counts a byte twice that both ends something and begins the next token.
         self._twice = 0
 
@@ -118,11 +122,6 @@ class JsonLexer:
     def idle(self) -> bool:
         """Whether no token is under way."""
         return self._state is _START
-
-    def skip(self, data: bytes) -> None:
-        """Count `data`, complete tokens that somebody else has read."""
-        self._count(data)
-        self._twice = 0
 
     def feed(self, data: bytes) -> Iterator[Token]:
         """Yield the tokens that `data` completes."""
@@ -148,7 +147,7 @@ class JsonLexer:
         if self._state is not _START and self._state is not _RECOVERY:
             self._text += run
         self._twice = 0
-        self._count(run)
+        self._position.advance(run)
 
     def _step(self, data: bytes, at: int) -> tuple[str | None, int]:
         """Move on by the byte at `at`: the kind of token that ended, and where to go on."""
@@ -158,10 +157,10 @@ class JsonLexer:
             kind, self._state, self._twice = self._state.ends, _START, 1
             return (None if kind is _RECOVERED else kind), at
         if self._state is _START:
-            self._begin = (self._line, self._column + self._twice)
+            self._begin = self._position.line, self._position.column + self._twice
         self._text.append(byte)
         self._twice = 0
-        self._count(data[at : at + 1])
+        self._position.advance(data[at : at + 1])
         if target in _STATES:
             self._state = _STATES[target]
             return None, at + 1
@@ -170,14 +169,6 @@ class JsonLexer:
             return STRAY, at + 1
         self._state = _START
         return target, at + 1
-
-    def _count(self, run: bytes) -> None:
-        lines = run.count(b"\n")
-        if lines:
-            self._line += lines
-            self._column = len(run) - run.rindex(b"\n")
-        else:
-            self._column += len(run)
 
 
 def _end_of_run(state: _State, data: bytes, at: int, limit: int) -> int:

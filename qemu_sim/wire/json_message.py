@@ -9,9 +9,10 @@ bad token is complete, with its line and column, and swallows the rest in silenc
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from qemu_sim.wire import json_lexer, json_string
+from qemu_sim.wire.json_error import JsonError
 from qemu_sim.wire.json_value import WORDING_7, WORDING_11, JsonValue
 
 MAX_TOKENS = 2 << 20  # qobject/json-streamer.c, as the other two
@@ -20,12 +21,6 @@ MAX_NESTING = 1 << 10
 _MAX_TEXT = 1023  # QEMU formats most messages in a buffer of 1024 bytes
 _BRACES = {"{": 1, "}": -1}
 _BRACKETS = {"[": 1, "]": -1}
-
-
-class JsonError(NamedTuple):
-    """A syntax error in place of a value; `text` is the reply's `desc`."""
-
-    text: str
 
 
 class _Message:

@@ -15,11 +15,16 @@ from __future__ import annotations
 
 import re
 from json import JSONDecoder, scanner
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from qemu_sim.wire.json_lexer import JsonLexer
-from qemu_sim.wire.json_message import JsonError, Message7, Message11
-from qemu_sim.wire.json_value import integer
+from qemu_sim.wire.json_error import JsonError, Position
+from qemu_sim.wire.json_number import integer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qemu_sim.wire.json_lexer import JsonLexer, Token
+    from qemu_sim.wire.json_message import Message7, Message11
 
 __all__ = ["JsonError", "JsonStream", "Version"]
 
@@ -39,21 +44,33 @@ class JsonStream:
 
     def __init__(self, version: Version) -> None:
         """Begin at line 1; `version` is the QEMU to imitate, such as (11, 1, 3)."""
-        at_once = version >= _ERRORS_AT_ONCE
-        self._begin: type[Message7 | Message11] = Message11 if at_once else Message7
-        self._lexer = JsonLexer(recovers_from_oversize=at_once)
+        self._errors_at_once = version >= _ERRORS_AT_ONCE
+        self._position = Position()
+        self._lexer: JsonLexer | None = None
         self._message: Message7 | Message11 | None = None
 
     def receive(self, data: bytes) -> list[Any]:
         """Return the values, or `JsonError`, that `data` completes, in order."""
         items: list[Any] = []
-        if self._message is None and self._lexer.idle:
+        if self._message is None and (self._lexer is None or self._lexer.idle):
             data = self._scan(data, items)
-        # Most chunks are whole lines: nothing is left then.
-        for token in self._lexer.feed(data) if data else ():
-            message = self._message or self._begin()
-            self._message = None if message.take(token, items) else message
+        if data:
+            for token in self._tokens(data):
+                message = self._message or self._begin()
+                self._message = None if message.take(token, items) else message
         return items
+
+    def _tokens(self, data: bytes) -> Iterator[Token]:
+        if self._lexer is None:
+            from qemu_sim.wire.json_lexer import JsonLexer  # noqa: PLC0415  rarely needed
+
+            self._lexer = JsonLexer(self._position, recovers_from_oversize=self._errors_at_once)
+        return self._lexer.feed(data)
+
+    def _begin(self) -> Message7 | Message11:
+        from qemu_sim.wire import json_message  # noqa: PLC0415  rarely needed
+
+        return json_message.Message11() if self._errors_at_once else json_message.Message7()
 
     def _scan(self, data: bytes, items: list[Any]) -> bytes:
         """Read leading plain objects from `data`; return what is left for the lexer."""
@@ -70,7 +87,7 @@ class JsonStream:
                 break
             items.append(value)
             at = _end_of_space(text, at)
-        self._lexer.skip(data[:at])
+        self._position.advance(data[:at])
         return data[at:]
 
 

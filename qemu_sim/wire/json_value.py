@@ -12,9 +12,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from qemu_sim.wire import json_lexer, json_string
+from qemu_sim.wire.json_number import integer
 
-_INT64_MIN, _UINT64_MAX = -(1 << 63), (1 << 64) - 1
-_LONGEST_INTEGER = 20  # characters of the longest that fits, sign included
 _KEYWORDS = {b"true": True, b"false": False, b"null": None}
 
 
@@ -143,21 +142,12 @@ class JsonValue:
             raise ValueError(self._wording.key)
 
 
-def integer(text: str | bytes) -> int | float:
-    """Return a number that fits int64 or uint64 exactly, another one as the nearest double."""
-    if len(text) <= _LONGEST_INTEGER:
-        number = int(text)
-        if _INT64_MIN <= number <= _UINT64_MAX:
-            return number
-    return float(text)
-
-
 def _scalar(token: json_lexer.Token) -> Any:
     kind, text = token.kind, token.text
     if kind == json_lexer.STRING:
         return json_string.unquote(text)
     if kind == json_lexer.INTEGER:
-        return integer(text)
+        return integer(text.decode("ascii"))
     if kind == json_lexer.FLOAT:
         return float(text)
     if kind != json_lexer.KEYWORD:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from qemu_sim.errors import QMPError
 from qemu_sim.key_order import in_key_order
-from qemu_sim.wire.json_message import JsonError
+from qemu_sim.wire.json_error import JsonError
 
 CAPABILITIES = ("oob",)
 _PLAIN = frozenset(("execute", "arguments", "id"))
