@@ -1,0 +1,83 @@
+"""Objects by path, and what is known of types.
+
+QEMU: qapi/qom.json, qapi/qdev.json, qom/qom-qmp-cmds.c
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.commands.registry import command
+from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.machine.qom import ObjectTree, lineage
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.machine import Machine
+
+
+@command("qom-list")
+def qom_list(machine: Machine, *, path: str) -> list[dict[str, Any]]:
+    """Return names and types of an object's properties, children among them."""
+    tree = ObjectTree(machine)
+    properties = tree.properties(tree.find_unambiguous(path))
+    return [{"name": name, "type": kind} for name, kind in properties.items()]
+
+
+@command("qom-get")
+def qom_get(machine: Machine, *, path: str, property: str) -> Any:
+    """Return a property's value."""
+    tree = ObjectTree(machine)
+    return tree.value(tree.find(path), property)
+
+
+@command("qom-set")
+def qom_set(machine: Machine, *, path: str, property: str, value: Any) -> None:
+    """Refuse, in QEMU's words where it would refuse, too."""
+    del value
+    tree = ObjectTree(machine)
+    tree.check_settable(tree.find(path), property)
+
+
+@command("qom-list-types")
+def qom_list_types(
+    machine: Machine, *, implements: str | None = None, abstract: bool = False
+) -> list[dict[str, Any]]:
+    """Return the types that are `implements` or descend from it."""
+    profile = machine.profile
+    if implements is not None and "interface" in lineage(profile, implements):
+        raise QMPError(f"Which types implement interface '{implements}' is not recorded")
+    return [
+        kind
+        for name, kind in profile.types.items()
+        if (abstract or not kind.get("abstract"))
+        and (implements is None or implements in lineage(profile, name))
+    ]
+
+
+@command("qom-list-properties")
+def qom_list_properties(machine: Machine, *, typename: str) -> list[dict[str, Any]]:
+    """Return the properties of a type."""
+    profile = machine.profile
+    if typename not in profile.types:
+        raise DeviceNotFound(f"Class '{typename}' not found")
+    if "interface" in lineage(profile, typename):
+        raise QMPError("Parameter 'typename' expects a QOM type")
+    found = profile.qom_properties.get(typename)
+    if found is None:
+        raise QMPError(f"The properties of type '{typename}' are not recorded")
+    return found
+
+
+@command("device-list-properties")
+def device_list_properties(machine: Machine, *, typename: str) -> list[dict[str, Any]]:
+    """Return the properties that device_add takes for a type of device."""
+    profile = machine.profile
+    if typename not in profile.types:
+        raise DeviceNotFound(f"Device '{typename}' not found")
+    is_abstract = profile.types[typename].get("abstract", False)
+    if is_abstract or "device" not in lineage(profile, typename):
+        raise QMPError("Parameter 'typename' expects a non-abstract device type")
+    found = profile.device_properties.get(typename)
+    if found is None:
+        raise QMPError(f"The properties of type '{typename}' are not recorded")
+    return found

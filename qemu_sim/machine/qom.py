@@ -1,0 +1,282 @@
+"""The object tree of a machine, as a client walks it: containers, devices, buses, objects.
+
+QEMU: qom/object.c (object_resolve_path, object_get_canonical_path), hw/core/qdev.c
+
+    /chardevs/ID  /objects/ID
+    /machine/peripheral/ID  /machine/peripheral-anon/device[N]  .../virtio-backend
+    /machine/q35/pcie.0  /machine/peripheral/PORT/PORT        buses
+
+A tree is made from the board when it is asked for, and holds no state of its own. It has
+what this machine has: no chipset, no memory regions. Which properties an object has is
+what the recorded QEMU says of its type. A value that QEMU computes while it makes the
+object, such as a PCI address, is not simulated, and asking for it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.backends.memory_backend import MemoryBackend
+from qemu_sim.devices.pcie_root_port import PcieRootPort
+from qemu_sim.errors import DeviceNotFound, QMPError
+
+if TYPE_CHECKING:
+    from qemu_sim.backends.object import Object
+    from qemu_sim.devices.device import Device
+    from qemu_sim.machine.machine import Machine
+    from qemu_sim.qapi.profile import Profile
+
+_CONTAINER = "container"
+_CHILD = "child<"
+_ALWAYS_THERE = (8, 0)  # newer than 7.2: the root's containers exist even when they are empty
+
+# The PCI host bridge of a machine type: its name in /machine, its type, its bus's name and type.
+_PCI_HOSTS = {
+    "q35": ("q35", "q35-pcihost", "pcie.0", "PCIE"),
+    "i440fx": ("i440fx", "i440FX-pcihost", "pci.0", "PCI"),
+}
+
+# Their default is not their value: QEMU computes it when the device is realized.
+_COMPUTED = frozenset({"addr", "disable-legacy", "romfile", "romsize", "vectors"})
+
+# What no client may write at any time.
+_FIXED = frozenset({"type", "hotplugged", "hotpluggable", "parent_bus", "busnr"})
+
+
+@dataclass(slots=True)
+class Node:
+    """One object: its type, what is below it, what it points to, and the values known.
+
+    `links` maps property names to canonical paths. `device_name` is set for what has been
+    realized, as an error calls it.
+    """
+
+    path: str
+    qom_type: str
+    children: dict[str, Node] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    device_name: str | None = None
+
+    def add(self, name: str, qom_type: str, values: dict[str, Any] | None = None) -> Node:
+        """Return a new child."""
+        child = Node(f"{self.path.rstrip('/')}/{name}", qom_type, values=values or {})
+        self.children[name] = child
+        return child
+
+
+class ObjectTree:
+    """The objects of one machine at this moment."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._profile: Profile = machine.profile
+        self._root = Node("/", _CONTAINER)
+        self._grow()
+
+    # What clients ask.
+
+    def find(self, path: str) -> Node:
+        """Return the object at an absolute or partial path.
+
+        Raises DeviceNotFound, also where several objects match.
+        """
+        found = self._matches(path)
+        if len(found) != 1:
+            raise DeviceNotFound(f"Device '{path}' not found")
+        return found[0]
+
+    def find_unambiguous(self, path: str) -> Node:
+        """Return the object like `find`, but say so where several match (QMPError)."""
+        if len(self._matches(path)) > 1:
+            raise QMPError(f"Path '{path}' is ambiguous")
+        return self.find(path)
+
+    def properties(self, node: Node) -> dict[str, str]:
+        """Return the types of an object's properties by name."""
+        listed = self._type_properties(node)
+        return (
+            {"type": "string"}
+            # Children are those there are: a type lists some that it drops again.
+            | {name: kind for name, kind in listed.items() if not kind.startswith(_CHILD)}
+            | {name: f"child<{child.qom_type}>" for name, child in node.children.items()}
+        )
+
+    def value(self, node: Node, name: str) -> Any:
+        """Return a property's value. Raises QMPError in QEMU's words, or that it is unknown."""
+        full_name = f"{node.qom_type}.{name}"
+        if name not in self.properties(node):
+            raise QMPError(f"Property '{full_name}' not found")
+        if name == "type":
+            return node.qom_type
+        if name in node.children:
+            return node.children[name].path
+        known = self._defaults(node) | node.links | node.values
+        if name not in known:
+            raise QMPError(f"Property '{full_name}' is not simulated by qemu-sim")
+        return known[name]
+
+    def check_settable(self, node: Node, name: str) -> None:
+        """Raise QMPError for any property: here all are read-only, some as in QEMU."""
+        full_name = f"{node.qom_type}.{name}"
+        kind = self.properties(node).get(name)
+        if kind is None:
+            raise QMPError(f"Property '{full_name}' not found")
+        if name in _FIXED or kind.startswith(_CHILD):
+            raise QMPError(f"Property '{full_name}' is not writable")
+        owner = self._owner(node, name)
+        # bootindex is no qdev property and stays writable.
+        if owner.device_name and name != "bootindex" and name in self._device_properties(owner):
+            raise QMPError(
+                f"Attempt to set property '{name}' on {owner.device_name}"
+                f" (type '{owner.qom_type}') after it was realized"
+            )
+        raise QMPError(f"Setting property '{full_name}' is not simulated by qemu-sim")
+
+    # How the tree grows.
+
+    def _grow(self) -> None:
+        board = self._machine.board
+        empty_too = self._profile.version >= _ALWAYS_THERE
+        if empty_too:
+            self._root.add("backend", _CONTAINER)
+        machine = self._root.add("machine", f"{self._machine.machine_type}-machine")
+        objects = Node("/objects", _CONTAINER)
+        self._grow_ram(machine, objects)
+        for each in board.objects.values():
+            objects.add(each.id, each.TYPE, _object_values(each))
+        if empty_too or objects.children:
+            self._root.children["objects"] = objects
+        chardevs = self._root.add("chardevs", _CONTAINER)
+        for chardev in board.chardevs.values():
+            chardevs.add(chardev.id, f"chardev-{chardev.TYPE}")
+        if empty_too:
+            self._root.add("audiodevs", _CONTAINER)
+        self._grow_machine(machine)
+
+    def _grow_machine(self, machine: Node) -> None:
+        for name in ("unattached", "peripheral", "peripheral-anon"):
+            machine.add(name, _CONTAINER)
+        buses = self._host_bus(machine)
+        for device in self._machine.board.devices:
+            self._grow_device(device, buses)
+
+    def _grow_ram(self, machine: Node, objects: Node) -> None:
+        """Show RAM that no memory backend provides as the object that QEMU makes for it."""
+        options = self._machine.options
+        name = options.memory_backend
+        if name is None and self._machine.machine_type != "none":
+            name = self._profile.machines[self._machine.machine_type].get("default-ram-id")
+            if name is not None:
+                values = {"size": options.memory_size, "share": False}
+                objects.add(name, "memory-backend-ram", values)
+        if name is not None:
+            machine.links["memory-backend"] = f"/objects/{name}"
+
+    def _host_bus(self, machine: Node) -> dict[str | None, str]:
+        """Add the PCI host bridge; returns its bus's path by name, and as the default (None)."""
+        machine_type = self._machine.machine_type
+        for part, (host, host_type, bus, bus_type) in _PCI_HOSTS.items():
+            if part in machine_type:
+                path = machine.add(host, host_type).add(bus, bus_type, {"realized": True}).path
+                return {bus: path, None: path}
+        return {}
+
+    def _grow_device(self, device: Device, buses: dict[str | None, str]) -> None:
+        parent, _, name = device.path.rpartition("/")
+        node = self.find(parent).add(name, device.TYPE, _device_values(device))
+        node.device_name = _spoken(device.id)
+        node.links["parent_bus"] = buses[device.properties.get("bus")]
+        for name, kind in self._type_properties(node).items():
+            if kind.startswith(_CHILD):  # the virtio device behind its PCI proxy
+                child = node.add(name, kind[len(_CHILD) : -1], node.values)
+                child.device_name = _spoken(None)
+        if isinstance(device, PcieRootPort) and device.id is not None:
+            buses[device.id] = node.add(device.id, "PCIE", {"realized": True}).path
+
+    def _owner(self, node: Node, name: str) -> Node:
+        """Return the object that a property belongs to: a virtio proxy shows its backend's."""
+        backend = node.children.get("virtio-backend")
+        if backend is not None and name in self._device_properties(backend):
+            return backend
+        return node
+
+    def _type_properties(self, node: Node) -> dict[str, str]:
+        """Types of the properties that an object of this type has when it is made."""
+        listed = self._profile.qom_properties.get(node.qom_type) or []
+        return {entry["name"]: entry["type"] for entry in listed}
+
+    def _device_properties(self, node: Node) -> dict[str, Any]:
+        """Properties of a device's type, with their defaults; None where there is none."""
+        listed = self._profile.device_properties.get(node.qom_type) or []
+        return {
+            # A string that nobody gave reads as empty.
+            entry["name"]: entry.get("default-value", "" if entry["type"] == "str" else None)
+            for entry in listed
+        }
+
+    def _defaults(self, node: Node) -> dict[str, Any]:
+        """Defaults that are values, too: not those that older machine types replace."""
+        kinds = [node, *node.children.values()]  # a proxy shows what its backend has
+        line = {name for each in kinds for name in lineage(self._profile, each.qom_type)}
+        compat = self._profile.compat_properties.get(self._machine.machine_type, [])
+        replaced = {each["property"] for each in compat if each["qom-type"] in line}
+        return {
+            name: value
+            for name, value in self._device_properties(node).items()
+            if value is not None and name not in _COMPUTED | replaced
+        }
+
+    # How paths are followed.
+
+    def _matches(self, path: str) -> list[Node]:
+        parts = [part for part in path.split("/") if part]
+        if path.startswith("/"):
+            found = self._follow(self._root, parts)
+            return [] if found is None else [found]
+        return list(self._partial(self._root, parts))
+
+    def _partial(self, node: Node, parts: list[str]) -> Iterator[Node]:
+        """Every object that `parts` lead to from some object."""
+        found = self._follow(node, parts)
+        if found is not None:
+            yield found
+        for child in node.children.values():
+            yield from self._partial(child, parts)
+
+    def _follow(self, node: Node | None, parts: list[str]) -> Node | None:
+        for part in parts:
+            if node is None:
+                break
+            link = node.links.get(part)
+            node = self.find(link) if link is not None else node.children.get(part)
+        return node
+
+
+def lineage(profile: Profile, name: str | None) -> list[str]:
+    """Return a type's name, its parent's and so on; empty for an unknown type."""
+    line = []
+    while name in profile.types:
+        line.append(name)
+        name = profile.types[name].get("parent")
+    return line
+
+
+def _spoken(id: str | None) -> str:
+    return "anonymous device" if id is None else f"device '{id}'"
+
+
+def _device_values(device: Device) -> dict[str, Any]:
+    """What is known of a device: what was given, and the MAC that a NIC chose."""
+    given = {name: value for name, value in device.properties.items() if name != "addr"}
+    mac = getattr(device, "mac", None)
+    return {"realized": True, **given} | ({} if mac is None else {"mac": mac})
+
+
+def _object_values(made: Object) -> dict[str, Any]:
+    """What is known of an object: what was given, and what kind of RAM came of it."""
+    if isinstance(made, MemoryBackend):
+        return {**made.options, "share": made.memory.shared}
+    return dict(made.options)
