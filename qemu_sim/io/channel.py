@@ -25,6 +25,7 @@ from qemu_sim.fds import Fd, close_all
 
 MAX_FDS = 253  # SCM_MAX_FD, Linux include/net/scm.h
 _READ_SIZE = 256 * 1024
+_READS_A_TURN = 32
 _ANCILLARY_SIZE = socket.CMSG_SPACE(MAX_FDS * 4)
 _INT_SIZE = array.array("i").itemsize
 
@@ -125,18 +126,27 @@ class Channel:
         return Fd(self._sock.detach())
 
     def _readable(self) -> None:
+        # Each message with descriptors ends a read, and a turn of the loop costs ten times
+        # what a read does: take what is there, within bounds.
+        for _ in range(_READS_A_TURN):
+            if not self._reading or not self._read_once():
+                return
+
+    def _read_once(self) -> bool:
+        """Read and deliver; False when there was nothing (more)."""
         try:
             data, fds = receive(self._sock, _READ_SIZE)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except (OSError, WireError) as error:
             self._fail(error)
-            return
-        if data:
-            self.on_data(data, fds)
-        else:
+            return False
+        if not data:
             close_all(fds)
             self._fail(self._error)
+            return False
+        self.on_data(data, fds)
+        return len(data) < _READ_SIZE
 
     def _writable(self) -> None:
         while self._out:

@@ -24,6 +24,7 @@ from qemu_sim.io.channel import Channel
 from qemu_sim.wire import vmstream
 
 _BUFFER_HIGH = 4 << 20  # bytes read ahead; more stays in the kernel
+_WRITE_SIZE = 64 << 10  # bytes gathered before they are sent
 _WRITE_HIGH = 1 << 20  # bytes queued before a writer waits
 
 
@@ -37,6 +38,7 @@ class Stream:
         self._channel.on_close = self._closed
         self._buffer = bytearray()
         self._fds: collections.deque[tuple[int, list[Fd]]] = collections.deque()
+        self._pending = bytearray()
         self._wanted = 0
         self._arrived: asyncio.Future[None] | None = None
         self._end: MigrationError | None = None
@@ -89,8 +91,14 @@ class Stream:
             raise MigrationError(f"received fd {self._fds[0][1][0].fileno()} was never claimed")
 
     def write(self, data: bytes | memoryview, fds: Sequence[Fd] = ()) -> None:
-        """Send `data`, with `fds` on its first byte."""
+        """Send `data`, with `fds` on its first byte; small pieces go together in `flush`."""
         self.sent_bytes += len(data)
+        if not fds:
+            self._pending += data
+            if len(self._pending) >= _WRITE_SIZE:
+                self._send_pending()
+            return
+        self._send_pending()
         self._channel.send(data, fds)
 
     def write_fd(self, fd: Fd) -> None:
@@ -99,6 +107,7 @@ class Stream:
 
     async def flush(self, maximum: int = 0) -> None:
         """Wait until at most `maximum` bytes are queued. Raises MigrationError if it broke."""
+        self._send_pending()
         try:
             if self._channel.queued_bytes > maximum:
                 async with asyncio.timeout(self._timeout):
@@ -116,12 +125,18 @@ class Stream:
         await self.flush(_WRITE_HIGH)
 
     def close(self) -> None:
-        """End the connection and drop descriptors nobody claimed."""
+        """Send what is written, end the connection and drop descriptors nobody claimed."""
+        self._send_pending()
         self._channel.close()
         for _, fds in self._fds:
             close_all(fds)
         self._fds.clear()
         self._wake()
+
+    def _send_pending(self) -> None:
+        if self._pending:
+            pending, self._pending = self._pending, bytearray()
+            self._channel.send(memoryview(pending))
 
     def _receive(self, data: bytes, fds: list[Fd]) -> None:
         self._buffer += data

@@ -26,7 +26,7 @@ class FakeProfile:
         self.version = tuple(version)
         self.sections = sections
 
-    def answer(self, name):
+    def section(self, name):
         return json.loads(json.dumps(self.sections[name]))
 
 
@@ -49,7 +49,7 @@ class LiveQemu:
             {name: emulator.execute(name) for name in queries},
         )
 
-    def answer(self, command, arguments):
+    def section(self, command, arguments):
         return self.ours(self._emulator.execute_with, command, arguments)
 
     @staticmethod

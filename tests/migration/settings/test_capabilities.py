@@ -39,7 +39,7 @@ def newest(recorded_settings):
 
 
 def test_starts_as_the_recorded_qemu_does(recorded, capabilities):
-    assert capabilities.query() == recorded.profile.answer("query-migrate-capabilities")
+    assert capabilities.query() == recorded.profile.section("query-migrate-capabilities")
     assert capabilities.names() == frozenset()
 
 
@@ -120,7 +120,7 @@ class TestNotSimulated:
     def test_every_capability_is_either_simulated_or_named(self, recorded_settings):
         """A QEMU that brings a new capability must not have it ignored."""
         profile = recorded_settings("11.1").profile
-        listed = [*profile.answer("query-migrate-capabilities")]
+        listed = [*profile.section("query-migrate-capabilities")]
         profile.sections["query-migrate-capabilities"] = [
             *listed,
             {"capability": "from-the-future", "state": False},
@@ -142,7 +142,7 @@ def test_a_live_qemu_agrees_on_random_requests(live_qemu):
             {"capability": name, "state": dice.random() < density}
             for name in dice.sample(names, dice.choice([3, len(names)]))
         ]
-        theirs = live_qemu.answer("migrate-set-capabilities", {"capabilities": request})
+        theirs = live_qemu.section("migrate-set-capabilities", {"capabilities": request})
         ours = live_qemu.ours(capabilities.set, request)
         assert ours == theirs, request
         refused += theirs is not None

@@ -32,7 +32,7 @@ def refusal(parameters, arguments, capabilities=()):
 @pytest.mark.parametrize("version", ["7.2", "11.1"])
 def test_starts_as_the_recorded_qemu_does(version, recorded_settings):
     profile = recorded_settings(version).profile
-    assert Parameters(profile).query() == profile.answer("query-migrate-parameters")
+    assert Parameters(profile).query() == profile.section("query-migrate-parameters")
 
 
 def test_set_and_get(parameters):
@@ -124,7 +124,7 @@ class TestNotSimulated:
 def test_a_live_qemu_agrees_on_random_requests(live_qemu):
     """Set numbers at random on both sides: same answers, same state in the end."""
     parameters = Parameters(live_qemu.profile)
-    known = live_qemu.profile.answer("query-migrate-parameters")
+    known = live_qemu.profile.section("query-migrate-parameters")
     # Below 256, so that no request ends at the type of a byte; switches are left alone.
     numbers = [name for name, value in known.items() if type(value) is int]
     dice = random.Random(20)
@@ -132,7 +132,7 @@ def test_a_live_qemu_agrees_on_random_requests(live_qemu):
     for _ in range(400):
         chosen = dice.sample(numbers, dice.choice([1, 1, 2, 5]))
         request = {name: dice.choice([0, 1, 5, 20, 21, 50, 99, 100, 101, 255]) for name in chosen}
-        theirs = live_qemu.answer("migrate-set-parameters", request)
+        theirs = live_qemu.section("migrate-set-parameters", request)
         ours = live_qemu.ours(parameters.set, request)
         assert ours == theirs, request
         refused += theirs is not None
