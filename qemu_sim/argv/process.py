@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 
 from qemu_sim.argv.reading import Asked, Reader, Reading, blame, not_simulated, read_json
-from qemu_sim.argv.settings import parse_settings
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.configuration import Given, StartError
 from qemu_sim.qapi.keyval import parse_keyval
-from qemu_sim.qapi.opts import Group, Kind, as_text, parse_bool
+from qemu_sim.qapi.opts import Group, Kind, as_text, parse_bool, split
 
 _MSG = Group("msg", kinds={"timestamp": parse_bool, "guest-name": parse_bool}, merged=True)
 _RUN_WITH = Group(
@@ -127,8 +126,16 @@ def _no_shutdown(reading: Reading, _source: str, _text: str) -> None:
 
 
 def _sim(reading: Reading, source: str, text: str) -> None:
-    with blame(source):
-        parse_settings(text, reading.configuration.sim)
+    """Collect our own settings; the values of a repeated key become a list."""
+    settings = reading.configuration.sim
+    for key, value, bare in split(text):
+        if bare is not None:
+            raise StartError(f"{source}: Expected '=' after parameter '{key}'")
+        if key in settings:
+            known = settings[key]
+            settings[key] = [*([known] if isinstance(known, str) else known), value]
+        else:
+            settings[key] = value
 
 
 def _disk_image(_reading: Reading, source: str, _text: str) -> None:

@@ -61,7 +61,7 @@ SIMULATED = {
     "watchdog-action": Option("action", "as -action watchdog="),
     "no-reboot": Option(None, "as -action reboot=shutdown"),
     "no-shutdown": Option(None, "as -action shutdown=pause"),
-    "sim": Option("key=value[,...]", "settings of qemu-sim itself; see schemas/sim.json"),
+    "sim": Option("key=value[,...]", "settings of qemu-sim itself; see schemas/extension.json"),
 }
 
 HARMLESS = {

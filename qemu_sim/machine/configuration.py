@@ -116,4 +116,4 @@ class Configuration:
         self.pidfile: str | None = None
         self.daemonize = False
         self.exit_with_parent = False
-        self.sim: dict[str, Any] = {}
+        self.sim: dict[str, str | list[str]] = {}

@@ -1,0 +1,119 @@
+"""The program `qemu-sim`: QEMU's command line, or one of our own subcommands.
+
+QEMU: system/main.c, system/vl.c
+
+A first argument without a dash that names a subcommand runs that; anything else is QEMU's.
+Nothing slow is imported before the fork of -daemonize.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim import termination
+from qemu_sim.argv.parse import parse
+from qemu_sim.argv.reading import Asked
+from qemu_sim.argv.report import Report
+from qemu_sim.daemon import Daemon, daemonize
+from qemu_sim.errors import QMPError
+from qemu_sim.machine.configuration import Configuration, StartError
+from qemu_sim.pidfile import PidFile
+
+if TYPE_CHECKING:
+    from qemu_sim.host import Host
+
+# The module's main(arguments) returns the exit status.
+SUBCOMMANDS = {"vhost-user-blk": "qemu_sim.vhost_user_blk.program"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program called as `argv`, the process's own by default; return its status."""
+    program, *arguments = sys.argv if argv is None else argv
+    if arguments and arguments[0] in SUBCOMMANDS:
+        status: int = import_module(SUBCOMMANDS[arguments[0]]).main(arguments[1:])
+        return status
+    report = Report(program)
+    try:
+        return _obey(arguments, report)
+    except StartError as error:
+        for text in error.args:
+            report.say(text)
+        return 1
+
+
+def _obey(arguments: list[str], report: Report) -> int:
+    """Start, or answer what was asked for instead; return the exit status."""
+    try:
+        configuration = parse(arguments, report)
+    except Asked as asked:
+        from qemu_sim.argv import answers  # noqa: PLC0415 - texts that a start never shows
+
+        sys.stdout.write(answers.answer(asked.topic, report.program))
+        return 0
+    return _start(configuration, report)
+
+
+def _start(configuration: Configuration, report: Report) -> int:
+    """Become what `configuration` says, run, and return the exit status. Raises StartError."""
+    daemon = daemonize() if configuration.daemonize else None
+    termination.block()
+    if configuration.process_name is not None:
+        with open("/proc/self/comm", "wb") as file:
+            file.write(os.fsencode(configuration.process_name))
+    if configuration.exit_with_parent:
+        termination.end_with_parent()
+    if configuration.pidfile is None:
+        return _run(configuration, report, daemon)
+    try:
+        pidfile = PidFile(configuration.pidfile)
+    except QMPError as error:
+        raise StartError(str(error)) from None
+    try:
+        return _run(configuration, report, daemon)
+    finally:
+        pidfile.remove()
+
+
+def _run(configuration: Configuration, report: Report, daemon: Daemon | None) -> int:
+    import asyncio  # noqa: PLC0415 - the loop, and all that needs it, come after the fork
+
+    from qemu_sim.host import Host  # noqa: PLC0415
+
+    async def serve() -> int:
+        host = Host(configuration)
+
+        def killed(text: str) -> None:
+            report.say(text)
+            host.machine.shut_down("host-signal")
+
+        try:
+            with termination.watch(killed):
+                return await _live(host, daemon.ready if daemon else _nobody_waits)
+        finally:
+            await host.close()
+
+    return asyncio.run(serve())
+
+
+async def _live(host: Host, ready: Callable[[], None]) -> int:
+    """Start and run `host`; a signal may end it while it waits for its first client."""
+    import asyncio  # noqa: PLC0415
+
+    starting = asyncio.ensure_future(host.start())
+    ended: set[asyncio.Future[Any]] = {starting, host.machine.exited}
+    await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
+        ready()
+    else:
+        starting.cancel()
+        await asyncio.wait({starting})
+    return await host.wait()
+
+
+def _nobody_waits() -> None:
+    """Be ready in the foreground, where nobody is told."""

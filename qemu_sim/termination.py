@@ -1,0 +1,77 @@
+"""SIGTERM, SIGINT and SIGHUP, with the sender's process ID.
+
+QEMU: system/runstate.c (qemu_system_killed, qemu_kill_report)
+
+An event loop's own signal support forgets who sent a signal, so the signals are blocked
+and read from a signalfd. A child process inherits the blocked mask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from qemu_sim.fds import Fd
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SIGSET_SIZE = 128  # glibc's sigset_t
+_PR_SET_PDEATHSIG = 1  # Linux include/uapi/linux/prctl.h
+_INFO_SIZE = 128  # struct signalfd_siginfo
+_INFO = struct.Struct("=IiiI")  # ssi_signo, ssi_errno, ssi_code, ssi_pid
+
+
+def block() -> None:
+    """Keep the signals pending until `watch` reads them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+@contextmanager
+def watch(ended: Callable[[str], None]) -> Iterator[None]:
+    """Call `ended(text)` on the running loop for each signal; `text` is QEMU's message."""
+    loop = asyncio.get_running_loop()
+    with _signalfd() as fd:
+        loop.add_reader(fd.fileno(), lambda: ended(_message(os.read(fd.fileno(), _INFO_SIZE))))
+        try:
+            yield
+        finally:
+            loop.remove_reader(fd.fileno())
+
+
+def _signalfd() -> Fd:
+    mask = sum(1 << (number - 1) for number in _SIGNALS).to_bytes(_SIGSET_SIZE, "little")
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = libc.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK)
+    if number < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), "signalfd")
+    return Fd(number)
+
+
+def _message(info: bytes) -> str:
+    number, _, _, pid = _INFO.unpack_from(info)
+    text = f"terminating on signal {number}"
+    # The kernel itself, for a key typed at the terminal, has no process ID.
+    return f"{text} from pid {pid} ({_command(pid)})" if pid else text
+
+
+def _command(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            program = file.read().partition(b"\0")[0]
+    except OSError:
+        program = b""
+    return os.fsdecode(program) or "<unknown process>"
+
+
+def end_with_parent() -> None:
+    """Get SIGTERM when the process that started this one ends (-run-with exit-with-parent)."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # It may have ended before it could be asked for.
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
