@@ -13,13 +13,14 @@ Every run of pytest imports this file, so it imports nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
+    from qemu_sim.testing.disk_server import DiskServer
     from qemu_sim.testing.factory import MachineFactory
     from qemu_sim.testing.machine import SimMachine
 
@@ -53,6 +54,12 @@ def make_machine(tmp_path: Path, qemu_sim_mode: str) -> Iterator[MachineFactory]
     complaints = factory.close()
     if complaints:
         pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@pytest.fixture
+def make_disk(make_machine: MachineFactory) -> Callable[..., DiskServer]:
+    """Serve vhost-user disks: `make_disk(name, size=bytes).path` is for -chardev socket."""
+    return make_machine.make_disk
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from qemu_sim.testing.async_machine import TIMEOUT, AsyncMachine
 from qemu_sim.testing.census import Census
 from qemu_sim.testing.daemon import Daemon
+from qemu_sim.testing.disk_server import DiskServer
 from qemu_sim.testing.in_process import InProcess
 from qemu_sim.testing.launch import Launch
 from qemu_sim.testing.loop_thread import LoopThread
@@ -33,6 +34,7 @@ class MachineFactory:
         self.directory = tempfile.mkdtemp(prefix="qemu-sim-") if self._temporary else directory
         self._thread = LoopThread()
         self._machines: list[SimMachine] = []
+        self._disks: list[DiskServer] = []
 
     def __call__(
         self,
@@ -64,11 +66,19 @@ class MachineFactory:
         await self._thread.wait(machine.start(argv, timeout))
         return made
 
+    def make_disk(self, name: str | None = None, *, size: int = 64 << 20) -> DiskServer:
+        """Serve a new, empty disk of `size` bytes over vhost-user."""
+        disk = DiskServer(self._thread, self.directory, name or f"disk{len(self._disks)}", size)
+        self._disks.append(disk)
+        return disk
+
     def close(self) -> list[str]:
         """End all machines, the last one first; returns what was wrong or left behind."""
         complaints = []
         for machine in reversed(self._machines):
             complaints += machine.close()
+        for disk in self._disks:
+            disk.close()
         complaints += self._thread.close()
         if self._temporary:
             shutil.rmtree(self.directory)

@@ -62,4 +62,5 @@ async def _cancel_all() -> list[str]:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
+    await asyncio.get_running_loop().shutdown_default_executor()
     return [f"task left behind: {task.get_name()} {task.get_coro()}" for task in tasks]
