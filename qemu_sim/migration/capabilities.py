@@ -122,7 +122,7 @@ class Capabilities:
     """All capabilities of one machine."""
 
     def __init__(self, profile: Profile) -> None:
-        listed = profile.answer("query-migrate-capabilities")
+        listed = profile.section("query-migrate-capabilities")
         self._states: dict[str, bool] = {each["capability"]: each["state"] for each in listed}
         self._rules = [rule for rule in _RULES if rule.since <= profile.version]
 

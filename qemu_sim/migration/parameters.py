@@ -87,7 +87,7 @@ class Parameters:
     """All parameters of one machine. Index it by QMP name."""
 
     def __init__(self, profile: Profile) -> None:
-        self._values: dict[str, Any] = profile.answer("query-migrate-parameters")
+        self._values: dict[str, Any] = profile.section("query-migrate-parameters")
         self._new = profile.version >= _NEW_WORDS
 
     def __getitem__(self, name: str) -> Any:

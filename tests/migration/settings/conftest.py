@@ -49,7 +49,7 @@ class LiveQemu:
             {name: emulator.execute(name) for name in queries},
         )
 
-    def section(self, command, arguments):
+    def answer(self, command, arguments):
         return self.ours(self._emulator.execute_with, command, arguments)
 
     @staticmethod

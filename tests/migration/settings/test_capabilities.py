@@ -142,7 +142,7 @@ def test_a_live_qemu_agrees_on_random_requests(live_qemu):
             {"capability": name, "state": dice.random() < density}
             for name in dice.sample(names, dice.choice([3, len(names)]))
         ]
-        theirs = live_qemu.section("migrate-set-capabilities", {"capabilities": request})
+        theirs = live_qemu.answer("migrate-set-capabilities", {"capabilities": request})
         ours = live_qemu.ours(capabilities.set, request)
         assert ours == theirs, request
         refused += theirs is not None

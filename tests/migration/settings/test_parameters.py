@@ -132,7 +132,7 @@ def test_a_live_qemu_agrees_on_random_requests(live_qemu):
     for _ in range(400):
         chosen = dice.sample(numbers, dice.choice([1, 1, 2, 5]))
         request = {name: dice.choice([0, 1, 5, 20, 21, 50, 99, 100, 101, 255]) for name in chosen}
-        theirs = live_qemu.section("migrate-set-parameters", request)
+        theirs = live_qemu.answer("migrate-set-parameters", request)
         ours = live_qemu.ours(parameters.set, request)
         assert ours == theirs, request
         refused += theirs is not None
