@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import DeviceNotFound, QMPError
-from qemu_sim.machine.qom import ObjectTree, lineage
+from qemu_sim.machine.qom import ObjectTree, lineage, type_properties
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -62,7 +62,7 @@ def qom_list_properties(machine: Machine, *, typename: str) -> list[dict[str, An
         raise DeviceNotFound(f"Class '{typename}' not found")
     if "interface" in lineage(profile, typename):
         raise QMPError("Parameter 'typename' expects a QOM type")
-    found = profile.qom_properties.get(typename)
+    found = type_properties(machine, profile.qom_properties, typename)
     if found is None:
         raise QMPError(f"The properties of type '{typename}' are not recorded")
     return found
@@ -77,7 +77,7 @@ def device_list_properties(machine: Machine, *, typename: str) -> list[dict[str,
     is_abstract = profile.types[typename].get("abstract", False)
     if is_abstract or "device" not in lineage(profile, typename):
         raise QMPError("Parameter 'typename' expects a non-abstract device type")
-    found = profile.device_properties.get(typename)
+    found = type_properties(machine, profile.device_properties, typename)
     if found is None:
         raise QMPError(f"The properties of type '{typename}' are not recorded")
     return found

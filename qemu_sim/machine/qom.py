@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.devices.pcie_root_port import PcieRootPort
 from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.qapi import extension
 
 if TYPE_CHECKING:
     from qemu_sim.backends.object import Object
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.qapi.pool import Entry, Pool
     from qemu_sim.qapi.profile import Profile
 
 _CONTAINER = "container"
@@ -205,16 +207,16 @@ class ObjectTree:
 
     def _type_properties(self, node: Node) -> dict[str, str]:
         """Types of the properties that an object of this type has when it is made."""
-        listed = self._profile.qom_properties.get(node.qom_type) or []
-        return {entry["name"]: entry["type"] for entry in listed}
+        listed = type_properties(self._machine, self._profile.qom_properties, node.qom_type)
+        return {entry["name"]: entry["type"] for entry in listed or []}
 
     def _device_properties(self, node: Node) -> dict[str, Any]:
         """Properties of a device's type, with their defaults; None where there is none."""
-        listed = self._profile.device_properties.get(node.qom_type) or []
+        listed = type_properties(self._machine, self._profile.device_properties, node.qom_type)
         return {
             # A string that nobody gave reads as empty.
             entry["name"]: entry.get("default-value", "" if entry["type"] == "str" else None)
-            for entry in listed
+            for entry in listed or []
         }
 
     def _defaults(self, node: Node) -> dict[str, Any]:
@@ -253,6 +255,17 @@ class ObjectTree:
             link = node.links.get(part)
             node = self.find(link) if link is not None else node.children.get(part)
         return node
+
+
+def type_properties(machine: Machine, pool: Pool, name: str) -> list[Entry] | None:
+    """Return the properties of a type, our own at the end; None if there is no record of it.
+
+    `pool` is the profile's qom_properties or device_properties.
+    """
+    listed = pool.get(name)
+    if listed is not None and machine.options.extensions:
+        listed = listed + extension.device_properties(name)
+    return listed
 
 
 def lineage(profile: Profile, name: str | None) -> list[str]:

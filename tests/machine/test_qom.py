@@ -217,3 +217,23 @@ class TestSetting:
                 f"Setting property '{tree.find(path).qom_type}.{name}' is not simulated by qemu-sim"
             )
         assert refusal(path, name, tree.check_settable) == text
+
+
+class TestOurOwnProperty:
+    def test_reads_as_its_default(self, get):
+        assert get("nic0", "backend-transfer") == "auto"
+
+    async def test_reads_as_given(self):
+        machine = make_machine()
+        given = {"backend-transfer": "off"}
+        await machine.board.add_device("virtio-net-pci", "n", given, hotplug=False)
+        tree = ObjectTree(machine)
+        assert tree.value(tree.find("n"), "backend-transfer") == "off"
+        machine.board.close()
+
+    def test_is_not_there_without_extensions(self):
+        machine = make_machine(extensions=False)
+        tree = ObjectTree(machine)
+        node = tree.find("/").add("x", "virtio-net-pci")
+        assert "mac" in tree.properties(node)
+        assert "backend-transfer" not in tree.properties(node)
