@@ -27,4 +27,6 @@ def bucket(name: str) -> int:
 
 def in_key_order(names: Iterable[str]) -> list[str]:
     """Names in the order QEMU walks them; `names` is the order of insertion."""
-    return sorted(reversed(list(names)), key=bucket)
+    newest_first = list(names)
+    newest_first.reverse()
+    return sorted(newest_first, key=bucket)

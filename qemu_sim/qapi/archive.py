@@ -1,6 +1,6 @@
 """The file of one recorded QEMU: a readable head, then compressed sections.
 
-    {"format": 1, …head…, "sections": {"query-machines": [offset, size], …}}\\n
+    {"format": 1, …head…, "sections": {"query-machines": [offset, size], …}} <newline>
     <zlib stream of JSON> <zlib stream of JSON> …
 
 The head (first line) is plain JSON, so the version is known without decompressing
@@ -26,10 +26,10 @@ class Archive:
             line = file.readline()
         self._start = len(line)
         try:
-            self.head: dict[str, Any] = json.loads(line)
+            self.head: dict[str, Any] = dict(json.loads(line))
             self._sections: dict[str, list[int]] = self.head.pop("sections")
             recorded = self.head.pop("format")
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a QEMU profile") from error
         if recorded != _FORMAT:
             raise ValueError(f"{path} has profile format {recorded}, expected {_FORMAT}")

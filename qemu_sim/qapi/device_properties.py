@@ -37,6 +37,8 @@ _KINDS = {
     "uint64": "uint64",
     "size": "size",
 }
+# Only ever read.
+_READ_ONLY = frozenset({"guest statistics", "GuestPanicInformation", "X86CPUFeatureWordInfo"})
 # Enumerations are told by their description alone: "Error handling policy, report/ignore".
 _CHOICES = re.compile(r"(?:^|[ (])((?:[\w-]+/)+[\w-]+)\)?$")
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
@@ -87,19 +89,21 @@ def _check_for(
 ) -> Check:
     if listed is None:
         listed = _unlisted(type_name, name)
-    values = json_values if typed else keyval_values
+    scalar = json_values.scalar if typed else keyval_values.scalar
     special = _SPECIAL.get(name)
     if special is not None:
-        return special(f"{owner}.{name}", values.scalar("str"))
+        return special(f"{owner}.{name}", scalar("str"))
+    if listed["type"] in _READ_ONLY:
+        raise QMPError(f"Property '{owner}.{name}' is not writable")
     kind = _KINDS.get(listed["type"])
     if kind is not None:
-        return values.scalar(kind)
+        return scalar(kind)
     found = _CHOICES.search(listed.get("description", ""))
     if found and listed["type"][0].isupper():
-        return _choice(frozenset(found[1].split("/")), values.scalar("str"))
+        return _choice(frozenset(found[1].split("/")), scalar("str"))
     # What has a structure (a list, an address) only JSON can say.
     structured = typed and listed["type"] not in ("str", "string") and "<" not in listed["type"]
-    return values.scalar("any" if structured else "str")
+    return scalar("any" if structured else "str")
 
 
 def _unlisted(type_name: str, name: str) -> Entry:
@@ -135,8 +139,13 @@ def _pci_address(property_name: str, string: Check) -> Check:
     """Slot and function, both hexadecimal: "1f.7"; JSON may give the number 8 * slot + function."""
 
     def check(value: Any, path: Path) -> str | int:
-        if type(value) is int and string is json_values.scalar("str"):
-            return value
+        if string is json_values.scalar("str"):
+            if type(value) is int:
+                return value
+            if type(value) is float:
+                raise json_values.wrong_type(path, "integer")
+            if type(value) is not str:
+                raise QMPError("Invalid parameter type for 'addr', expected int or str")
         text: str = string(value, path)
         found = _PCI_ADDRESS.fullmatch(text)
         numbers = [int(part or "0", 16) for part in found.groups()] if found else [_SLOTS, 0]

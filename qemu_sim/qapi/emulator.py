@@ -25,6 +25,7 @@ class Emulator:
     """One running QEMU. `argv` holds the program and its options, without a monitor."""
 
     def __init__(self, argv: Sequence[str]) -> None:
+        self._program = argv[0]
         self._process = subprocess.Popen(  # noqa: S603 - the caller names the program to run
             [*argv, "-qmp", "stdio"],
             stdin=subprocess.PIPE,
@@ -77,7 +78,7 @@ class Emulator:
         self._process.kill()
         _, printed = self._process.communicate()
         text = printed.decode(errors="replace").strip()
-        return EmulatorGone(f"{self._process.args[0]} gave no answer to {asked}: {text}")  # type: ignore[index]
+        return EmulatorGone(f"{self._program} gave no answer to {asked}: {text}")
 
     def close(self) -> None:
         """End the program and wait for it."""

@@ -15,11 +15,12 @@ import json
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qemu_sim.qapi.opts_visitor import OptsVisitor
-from qemu_sim.qapi.schema import Schema
 from qemu_sim.qapi.shipped import DIRECTORY
+
+if TYPE_CHECKING:
+    from qemu_sim.qapi.schema import Schema
 
 
 def merged(schema: Schema) -> Schema:
@@ -29,7 +30,7 @@ def merged(schema: Schema) -> Schema:
         for key, members in additions.items():
             name = entities[command][key]
             entities[name] = {**entities[name], "members": entities[name]["members"] + members}
-    return Schema([*entities.values(), *_declared()["entities"]], schema.facts)
+    return type(schema)([*entities.values(), *_declared()["entities"]], schema.facts)
 
 
 def sim_options(given: Mapping[str, str | list[str]]) -> dict[str, Any]:
@@ -39,6 +40,8 @@ def sim_options(given: Mapping[str, str | list[str]]) -> dict[str, Any]:
     """
     if not given:
         return {}
+    from qemu_sim.qapi.opts_visitor import OptsVisitor  # noqa: PLC0415 - only with -sim
+
     declared = _declared()
     entities = {each["name"]: each for each in declared["entities"] + declared["sim"]}
     return OptsVisitor(entities, {}, given).read("SimOptions")

@@ -40,7 +40,7 @@ def _string_hash(name: str) -> int:
     """Hash as g_str_hash does: times 33, plus each byte as a signed char."""
     value = 5381
     for byte in name.encode("utf-8", "surrogatepass"):
-        value = value * 33 + (byte - 256 if byte > 127 else byte) & _WORD
+        value = value * 33 + (byte ^ 0x80) - 0x80 & _WORD
     return max(value, 2)  # 0 and 1 mark free and removed slots
 
 

@@ -72,7 +72,7 @@ def _string(value: Any, path: Path) -> str:
 
 
 def _boolean(value: Any, path: Path) -> bool:
-    return boolean(_string(value, path), bare_name(path))
+    return boolean(_string(value, path), spell(path))
 
 
 def _number(value: Any, path: Path) -> float:

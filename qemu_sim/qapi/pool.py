@@ -7,7 +7,7 @@ a `Pool` reads it back. Of QEMU 11.1's property lists this leaves a twentieth to
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Entry = dict[str, Any]
@@ -38,7 +38,7 @@ class Pool:
     def __contains__(self, name: object) -> bool:
         return name in self._types
 
-    def __iter__(self) -> Iterable[str]:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._types)
 
     def get(self, name: str) -> list[Entry] | None:

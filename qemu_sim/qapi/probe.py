@@ -57,7 +57,7 @@ class _Probe:
             case "object":
                 self._object(name, wrap, {})
             case "array":
-                self._visit(entity["element-type"], lambda value: wrap([value]))
+                self._visit(entity["element-type"], _as_element(wrap))
             case "alternate" if name not in self._seen:
                 self._seen.add(name)
                 self._alternate(entity, wrap)
@@ -69,7 +69,7 @@ class _Probe:
         self._seen.add(name)
         entity = self._types[name]
         for member, given in _members(entity, before, self._sample):
-            self._member(name, member, lambda value, m=member, g=given: wrap({**g, m["name"]: value}))
+            self._member(name, member, _inside(wrap, given, member["name"]))
         for variant in entity.get("variants", []):
             base = before | self._required(entity) | {entity["tag"]: variant["case"]}
             self._object(variant["type"], wrap, base)
@@ -78,8 +78,7 @@ class _Probe:
         if member["type"] not in _INTEGERS:
             self._visit(member["type"], wrap)
             return
-        listed = member["type"] != "int"
-        kind = self._integer((lambda value: wrap([value])) if listed else wrap)
+        kind = self._integer(wrap if member["type"] == "int" else _as_element(wrap))
         if kind != "int64":
             self._integers.setdefault(owner, {})[member["name"]] = kind
 
@@ -92,7 +91,8 @@ class _Probe:
         return "int64" if signed else "uint64"
 
     def _alternate(self, entity: dict[str, Any], wrap: Wrap) -> None:
-        for value in (False, None, 0, "x", [], {}):
+        values: tuple[Any, ...] = (False, None, 0, "x", [], {})
+        for value in values:
             text = self._complaint(wrap(value))
             name = text.rpartition("expected: ")[2]
             if name != text and name[:1].isupper():
@@ -157,6 +157,14 @@ class _Probe:
 
 
 _SAMPLES = {"string": "x", "int": 0, "number": 0, "boolean": False, "null": None, "value": 0}
+
+
+def _inside(wrap: Wrap, given: dict[str, Any], name: str) -> Wrap:
+    return lambda value: wrap({**given, name: value})
+
+
+def _as_element(wrap: Wrap) -> Wrap:
+    return lambda value: wrap([value])
 
 
 def _members(

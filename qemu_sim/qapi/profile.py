@@ -7,15 +7,16 @@ shared by all machines of a process. The version comes from the file's first lin
 from __future__ import annotations
 
 import os
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
-from qemu_sim.qapi import extension
 from qemu_sim.qapi.archive import Archive
 from qemu_sim.qapi.pool import Entry, Pool
-from qemu_sim.qapi.schema import Schema
 from qemu_sim.qapi.shipped import DIRECTORY
+
+if TYPE_CHECKING:
+    from qemu_sim.qapi.schema import Schema
 
 DEFAULT = "11.1"
 
@@ -42,7 +43,7 @@ def load(name_or_path: str | None = None) -> Profile:
     return _load(os.path.abspath(path))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(path: str) -> Profile:
     try:
         return Profile(Archive(path))
@@ -79,10 +80,14 @@ class Profile:
     @cached_property
     def schema(self) -> Schema:
         """The QMP interface exactly as recorded, without extension."""
+        from qemu_sim.qapi.schema import Schema  # noqa: PLC0415 - the greeting needs none
+
         return Schema(self.section("query-qmp-schema"), self.section("member-types"))
 
     def interface(self, commands: frozenset[str], *, extensions: bool) -> Schema:
         """The schema of these commands only, with our extension or without; shared."""
+        from qemu_sim.qapi import extension  # noqa: PLC0415 - the greeting needs none
+
         key = commands, extensions
         if key not in self._interfaces:
             whole = extension.merged(self.schema) if extensions else self.schema

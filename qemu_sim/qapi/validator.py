@@ -60,9 +60,15 @@ class Validator:
         key = type_name, integer
         if key not in self._checks:
             # Types may hold themselves: until the real check is there, it is looked up late.
-            self._checks[key] = lambda value, path: self._checks[key](value, path)
+            self._checks[key] = self._later(key)
             self._checks[key] = self._compile(self._entities[type_name], integer)
         return self._checks[key]
+
+    def _later(self, key: tuple[str, str]) -> Check:
+        def check(value: Any, path: Path) -> Any:
+            return self._checks[key](value, path)
+
+        return check
 
     def _compile(self, entity: Entity, integer: str) -> Check:
         match entity["meta-type"]:

@@ -1,0 +1,115 @@
+import pytest
+
+from qemu_sim.errors import CommandNotFound, QMPError
+from qemu_sim.hooks import POINTS
+from qemu_sim.qapi import extension
+from qemu_sim.qapi.schema import references
+
+OURS = {
+    "query-backend-transfer",
+    "x-sim-guest-io",
+    "x-sim-query-guest",
+    "x-sim-migration-hold",
+    "x-sim-migration-release",
+    "x-sim-inject-fault",
+}
+KEYS = {
+    "command": {"name", "meta-type", "features", "arg-type", "ret-type"},
+    "event": {"name", "meta-type", "features", "arg-type"},
+    "object": {"name", "meta-type", "members"},
+    "enum": {"name", "meta-type", "members", "values"},
+    "array": {"name", "meta-type", "element-type"},
+}
+
+
+@pytest.fixture
+def merged(profile):
+    return extension.merged(profile.schema)
+
+
+def test_every_reference_resolves(merged):
+    names = set(merged.by_name)
+    assert {ref for each in merged.entities for ref in references(each)} <= names
+
+
+def test_adds_and_takes_nothing_away(profile, merged):
+    assert set(merged.names("command")) - set(profile.schema.names("command")) == OURS
+    assert set(profile.schema.by_name) < set(merged.by_name)
+    assert len(merged.by_name) == len(merged.entities)
+
+
+def test_leaves_the_profile_alone(profile, merged):
+    with pytest.raises(QMPError, match="Parameter 'backend-transfer' is unexpected"):
+        profile.schema.check_arguments("migrate", {"uri": "x:", "backend-transfer": True})
+    arguments = {"uri": "x:", "backend-transfer": True, "backend-transfer-devices": ["nic0"]}
+    assert merged.check_arguments("migrate", arguments) == arguments
+    assert "query-backend-transfer" not in profile.schema.by_name
+
+
+def test_has_the_form_of_qemus_introspection(profile, merged):
+    for name in set(merged.by_name) - set(profile.schema.by_name):
+        entity = merged.by_name[name]
+        assert set(entity) == KEYS[entity["meta-type"]]
+        if entity["meta-type"] == "enum":
+            assert [member["name"] for member in entity["members"]] == entity["values"]
+
+
+def test_migration_points_are_those_that_exist(merged):
+    assert tuple(merged.by_name["SimMigrationPoint"]["values"]) == POINTS
+    with pytest.raises(QMPError, match="Parameter 'at' does not accept value 'x'"):
+        merged.check_arguments("x-sim-migration-hold", {"at": "x"})
+
+
+def test_the_interface_holds_what_exists_and_no_more(profile):
+    names = frozenset({"migrate", "query-migrate", "x-sim-guest-io", "no-such-command"})
+    schema = profile.interface(names, extensions=True)
+    assert set(schema.names("command")) == names - {"no-such-command"}
+    assert {ref for each in schema.entities for ref in references(each)} <= set(schema.by_name)
+    assert "BackendTransferInfo" in schema.by_name
+    assert "SimFault" not in schema.by_name
+    assert profile.interface(names, extensions=True) is schema
+    with pytest.raises(CommandNotFound):
+        schema.check_arguments("stop", {})
+
+
+def test_extensions_can_be_off(profile):
+    schema = profile.interface(frozenset({"migrate", *OURS}), extensions=False)
+    assert list(schema.names("command")) == ["migrate"]
+    assert "X_SIM_MIGRATION_HELD" not in schema.by_name
+
+
+def test_events_are_restricted_only_if_asked(profile):
+    assert len(list(profile.schema.restricted_to([]).names("event"))) > 30
+    schema = profile.schema.restricted_to([], ["STOP"])
+    assert [each["name"] for each in schema.entities] == ["STOP"] or set(schema.by_name) == {
+        "STOP",
+        "0",
+    }
+
+
+def test_settings_are_typed():
+    given = {"phase-timeout": "2.5", "extensions": "off", "hold": ["stopped", "started"]}
+    given |= {"fault": "lose-fd", "profile": "7.2"}
+    assert extension.sim_options(given) == {
+        "profile": "7.2",
+        "extensions": False,
+        "phase-timeout": 2.5,
+        "hold": ["stopped", "started"],
+        "fault": ["lose-fd"],
+    }
+    assert extension.sim_options({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"foo": "1"}, "Invalid parameter 'foo'"),
+        ({"hold": ["x"]}, "Parameter 'hold' does not accept value 'x'"),
+        ({"peer-check": "maybe"}, "Parameter 'peer-check' expects 'on' or 'off'"),
+        ({"phase-timeout": "x"}, "Invalid parameter type for 'phase-timeout', expected: number"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(given, text):
+    with pytest.raises(QMPError) as caught:
+        extension.sim_options(given)
+    assert str(caught.value) == text
