@@ -52,6 +52,8 @@ class AsyncMachine:
                 os.unlink(self._control_path)
         self.client = Client(channel, self.name)
         await self.client.negotiate(within)
+        if "-S" not in arguments:
+            await self._running(within)
 
     async def execute(
         self,
@@ -78,8 +80,12 @@ class AsyncMachine:
 
     async def wait(self, within: float) -> int:
         """Return the exit status once it has ended by itself."""
-        async with asyncio.timeout(within):
-            return await self.launch.wait()
+        try:
+            async with asyncio.timeout(within):
+                return await self.launch.wait()
+        except TimeoutError:
+            text = f"machine '{self.name}' did not end by itself within {within:g} s"
+            raise TimeoutError(text) from None
 
     async def listen(self) -> str:
         """Wait for a source, if that is not done yet; returns the URI.
@@ -152,9 +158,19 @@ class AsyncMachine:
             *("-chardev", f"socket,id={_CONTROL},path={control}", "-qmp", f"chardev:{_CONTROL}"),
         ]
 
+    async def _running(self, within: float) -> None:
+        """Wait until it has started its guest: it answers before, while a disk connects."""
+        if (await self.execute("query-status", within=within))["status"] == "prelaunch":
+            await self._client.find_event(
+                lambda _, event: event["event"] == "RESUME", "RESUME", within
+            )
+
     def _sockets_left(self) -> list[str]:
-        paths = (self.qmp_path, self._migration_path)
-        return [f"socket left behind: {path}" for path in paths if os.path.exists(path)]
+        """Remove its sockets; returns a line for each, unless a signal left no time for that."""
+        left = [path for path in (self.qmp_path, self._migration_path) if os.path.exists(path)]
+        for path in left:
+            os.unlink(path)
+        return [] if self.launch.was_killed else [f"socket left behind: {path}" for path in left]
 
     async def _accept(self, listener: socket.socket, within: float) -> socket.socket:
         """Return the machine's connection, or raise StartFailed with its last words."""

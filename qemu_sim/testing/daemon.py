@@ -14,6 +14,7 @@ import qemu_sim
 from qemu_sim.fds import Fd
 from qemu_sim.testing.launch import STOP_TIMEOUT
 
+_PROGRAM = (sys.executable, "-m", "qemu_sim")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -31,6 +32,11 @@ class Daemon:
     def pid(self) -> int:
         """The process."""
         return self._process.pid
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal has ended it."""
+        return self._exited.done() and self._exited.result() < 0
 
     async def start(self, arguments: list[str]) -> None:
         """Return once the process is there; it may still refuse to go on."""
@@ -77,7 +83,8 @@ class Daemon:
     def _spawn(self, arguments: list[str]) -> None:
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - what the test itself asks for
-                [sys.executable, "-m", "qemu_sim", *arguments],
+                # Whatever becomes of pytest, no machine outlives it.
+                [*_PROGRAM, *arguments, "-run-with", "exit-with-parent=on"],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 pass_fds=self._pass_fds,

@@ -27,6 +27,11 @@ class InProcess:
         """The test's own process."""
         return os.getpid()
 
+    @property
+    def was_killed(self) -> bool:
+        """Never."""
+        return False
+
     async def start(self, arguments: list[str]) -> None:
         """Return once it runs. Raises StartFailed with what it would have printed."""
         host = None

@@ -21,6 +21,10 @@ class Launch(Protocol):
     def pid(self) -> int:
         """The process it runs in."""
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal has ended it."""
+
     async def start(self, arguments: list[str]) -> None:
         """Return once it is a process or a running machine. Raises StartFailed."""
 
