@@ -1,0 +1,49 @@
+"""A machine refuses to migrate, on either side, with settings that it would ignore."""
+
+import pytest
+
+from qemu_sim.commands import registry
+from qemu_sim.errors import QMPError
+from qemu_sim.io.address import UnixAddress
+from qemu_sim.machine.machine import Machine
+from qemu_sim.machine.options import MachineOptions
+
+MIB = 1 << 20
+MULTIFD = [{"capability": "multifd", "state": True}]
+
+
+@pytest.fixture
+async def machine():
+    made = Machine(MachineOptions(memory_size=MIB), registry.names)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def waiting():
+    made = Machine(MachineOptions(memory_size=MIB, incoming=True), registry.names)
+    yield made
+    await made.close()
+
+
+async def test_the_source_names_them_all(machine):
+    machine.check_may_migrate()
+    machine.capabilities.set(MULTIFD)
+    machine.parameters.set({"mode": "cpr-reboot"})
+    text = r"^Migration with multifd, mode=cpr-reboot is not simulated by qemu-sim$"
+    with pytest.raises(QMPError, match=text):
+        machine.check_may_migrate()
+
+
+async def test_the_destination_does_not_listen(waiting, tmp_path):
+    waiting.capabilities.set(MULTIFD)
+    socket = tmp_path / "in.sock"
+    with pytest.raises(QMPError, match=r"^Migration with multifd is not simulated by qemu-sim$"):
+        waiting.listen_for_migration(UnixAddress(str(socket)), exit_on_error=True)
+    assert not socket.exists()
+
+
+async def test_what_qemu_refuses_itself_comes_first(waiting):
+    waiting.capabilities.set(MULTIFD)
+    with pytest.raises(QMPError, match=r"^Guest is waiting for an incoming migration$"):
+        waiting.check_may_migrate()
