@@ -91,7 +91,7 @@ def _run(configuration: Configuration, report: Report, daemon: Daemon | None) ->
             host.machine.shut_down("host-signal")
 
         try:
-            with termination.watch(killed):
+            with termination.watch(asyncio.get_running_loop(), killed):
                 return await _live(host, daemon.ready if daemon else _nobody_waits)
         finally:
             await host.close()

@@ -8,15 +8,18 @@ and read from a signalfd. A child process inherits the blocked mask.
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import os
 import signal
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from qemu_sim.fds import Fd
+
+if TYPE_CHECKING:
+    import asyncio
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SIGSET_SIZE = 128  # glibc's sigset_t
@@ -31,9 +34,8 @@ def block() -> None:
 
 
 @contextmanager
-def watch(ended: Callable[[str], None]) -> Iterator[None]:
-    """Call `ended(text)` on the running loop for each signal; `text` is QEMU's message."""
-    loop = asyncio.get_running_loop()
+def watch(loop: asyncio.AbstractEventLoop, ended: Callable[[str], None]) -> Iterator[None]:
+    """Call `ended(text)` on `loop` for each signal; `text` is QEMU's message."""
     with _signalfd() as fd:
         loop.add_reader(fd.fileno(), lambda: ended(_message(os.read(fd.fileno(), _INFO_SIZE))))
         try:
