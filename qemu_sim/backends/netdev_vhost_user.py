@@ -98,10 +98,14 @@ class NetdevVhostUser(Netdev):
             loop.remove_reader(self._vhost.call_fileno(2 * pair))
 
     def send(self, queue: int, frame: bytes) -> bool:
-        """Give one frame to the server; False when it has no room or no rings."""
+        """Give one frame to the server; False when it has no room, no rings, or broke one."""
         if not self._vhost.state.started or queue >= self._guest.pairs:
             return False
-        sent = self._guest.send(queue, frame)
+        try:
+            sent = self._guest.send(queue, frame)
+        except WireError as error:
+            self._broken(error)
+            return False
         ring = 2 * queue + 1
         if self._guest.queues[ring].queue.publish():
             self._vhost.kick(ring)
@@ -231,6 +235,11 @@ class NetdevVhostUser(Netdev):
         except WireError as error:
             _log.error("netdev %s: %s", self.id, error)
             self.stop()
+
+    def _broken(self, error: WireError) -> None:
+        """Log what the server did to a queue, and leave all of them alone."""
+        _log.error("netdev %s: %s", self.id, error)
+        self.stop()
 
     def _drop_driver(self) -> None:
         if self._driver is not None:

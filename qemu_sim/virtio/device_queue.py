@@ -17,13 +17,16 @@ from qemu_sim.virtio.queue import (
     DESC_INDIRECT,
     DESC_NEXT,
     DESC_WRITE,
-    U16,
+    ENTRIES,
+    FLAGS,
+    INDEX,
     USED_ELEMENT,
     USED_NO_NOTIFY,
     WRAP,
     Memory,
     Ring,
     fence,
+    words,
 )
 
 
@@ -48,22 +51,22 @@ class DeviceQueue:
         self._memory = memory
         try:
             self._desc_ram, self._desc = memory.locate(ring.desc, ring.desc_length)
-            self._avail_ram, self._avail = memory.locate(ring.avail, ring.avail_length)
             self._used_ram, self._used = memory.locate(ring.used, ring.used_length)
+            self._avail_words = words(memory, ring.avail, ring.avail_length)
+            self._used_words = words(memory, ring.used, ring.used_length)
         except IndexError as error:
             raise WireError(f"virtqueue outside of guest memory: {error}") from None
-        self.used_index: int = U16.unpack_from(self._used_ram, self._used + 2)[0]
+        self.used_index: int = self._used_words[INDEX]
 
     def pop(self) -> Chain | None:
         """Take the next chain. Raises WireError when it cannot be valid."""
-        available: int = U16.unpack_from(self._avail_ram, self._avail + 2)[0]
+        available: int = self._avail_words[INDEX]
         waiting = (available - self.base) % WRAP
         if not waiting:
             return None
         if waiting > self.ring.size:
             raise WireError(f"Guest moved avail index from {self.base} to {available}")
-        slot = self._avail + 4 + 2 * (self.base % self.ring.size)
-        chain = self.chain(U16.unpack_from(self._avail_ram, slot)[0])
+        chain = self.chain(self._avail_words[ENTRIES + self.base % self.ring.size])
         self.base = (self.base + 1) % WRAP
         return chain
 
@@ -96,15 +99,14 @@ class DeviceQueue:
         element = self._used + 4 + USED_ELEMENT.size * (self.used_index % self.ring.size)
         USED_ELEMENT.pack_into(self._used_ram, element, head, written)
         self.used_index = (self.used_index + 1) % WRAP
-        U16.pack_into(self._used_ram, self._used + 2, self.used_index)
+        self._used_words[INDEX] = self.used_index
 
     def wants_call(self) -> bool:
         """Whether the driver asks to be notified of what was pushed."""
         fence()
-        flags: int = U16.unpack_from(self._avail_ram, self._avail)[0]
-        return not flags & AVAIL_NO_INTERRUPT
+        return not self._avail_words[FLAGS] & AVAIL_NO_INTERRUPT
 
     def suppress_kicks(self, suppress: bool) -> None:
         """Tell the driver whether new chains need no notification."""
-        U16.pack_into(self._used_ram, self._used, USED_NO_NOTIFY if suppress else 0)
+        self._used_words[FLAGS] = USED_NO_NOTIFY if suppress else 0
         fence()

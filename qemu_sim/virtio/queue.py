@@ -3,8 +3,11 @@
 VIRTIO 1.2, 2.7 "Split Virtqueues"
 
 Neither indirect descriptors nor EVENT_IDX are offered, so notifications are suppressed
-by the flags alone. Ring indices are native 16-bit numbers at even addresses: one load
-or store each, never torn.
+by the flags alone.
+
+The other side may look at any time, from another processor. So flags and indices are
+stored through `words`, one 16-bit store each: `struct.pack_into` would write zero
+first, and a device that polls would see the index jump back.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ AVAIL_NO_INTERRUPT = 1
 USED_NO_NOTIFY = 1
 MAX_SIZE = 32768  # VIRTIO 1.2, 2.7
 WRAP = 0x10000  # ring indices count modulo 2^16
+FLAGS, INDEX, ENTRIES = 0, 1, 2  # where in a ring's words
 
-U16 = struct.Struct("=H")
 DESC = struct.Struct("=QIHH")  # address, length, flags, next
 USED_ELEMENT = struct.Struct("=II")  # head, bytes written
 _barrier = threading.Lock()
@@ -99,6 +102,12 @@ class Ring(NamedTuple):
         return used_offset + self.used_length
 
 
+def words(memory: Memory, address: int, length: int) -> memoryview:
+    """Return a guest range as 16-bit numbers; item 0 of a ring is its flags, 1 its index."""
+    ram, offset = memory.locate(address, length)
+    return memoryview(ram)[offset : offset + length].cast("H")
+
+
 def fence() -> None:
     """Order what was stored before against what is loaded after.
 
@@ -125,8 +134,7 @@ def allocate_ring(memory: Allocator, size: int) -> Ring:
 
 def used_index(memory: Memory, ring: Ring) -> int:
     """Return how many chains the device ever returned, modulo 2^16."""
-    ram, used = memory.locate(ring.used, ring.used_length)
-    index: int = U16.unpack_from(ram, used + 2)[0]
+    index: int = words(memory, ring.used, ring.used_length)[INDEX]
     return index
 
 
@@ -137,8 +145,9 @@ class DriverQueue:
         """Use the empty `ring` in `memory`."""
         self.ring = ring
         self._ram, self._desc = memory.locate(ring.desc, ring.desc_length)
-        _, self._avail = memory.locate(ring.avail, ring.avail_length)
         _, self._used = memory.locate(ring.used, ring.used_length)
+        self._avail_words = words(memory, ring.avail, ring.avail_length)
+        self._used_words = words(memory, ring.used, ring.used_length)
         self._free = list(range(ring.size))
         self._chains: dict[int, list[int]] = {}
         self._added = 0  # chains ever added, modulo 2^16
@@ -157,7 +166,7 @@ class DriverQueue:
     @property
     def used_index(self) -> int:
         """Chains the device ever returned, modulo 2^16."""
-        index: int = U16.unpack_from(self._ram, self._used + 2)[0]
+        index: int = self._used_words[INDEX]
         return index
 
     def add(self, buffers: Sequence[Buffer]) -> int | None:
@@ -181,21 +190,19 @@ class DriverQueue:
             )
         head = chain[0]
         self._chains[head] = chain
-        slot = self._added % self.ring.size
-        U16.pack_into(self._ram, self._avail + 4 + 2 * slot, head)
+        self._avail_words[ENTRIES + self._added % self.ring.size] = head
         self._added = (self._added + 1) % WRAP
         return head
 
     def publish(self) -> bool:
         """Show the device all that was added. Returns whether it wants to be notified."""
-        U16.pack_into(self._ram, self._avail + 2, self._added)
+        self._avail_words[INDEX] = self._added
         fence()
-        flags: int = U16.unpack_from(self._ram, self._used)[0]
-        return not flags & USED_NO_NOTIFY
+        return not self._used_words[FLAGS] & USED_NO_NOTIFY
 
     def suppress_calls(self, suppress: bool) -> None:
         """Tell the device whether completions need no notification."""
-        U16.pack_into(self._ram, self._avail, AVAIL_NO_INTERRUPT if suppress else 0)
+        self._avail_words[FLAGS] = AVAIL_NO_INTERRUPT if suppress else 0
         fence()
 
     def take(self) -> tuple[int, int] | None:

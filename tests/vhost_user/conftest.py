@@ -32,7 +32,7 @@ async def wait_until(condition, what: str) -> None:
         await asyncio.sleep(0.001)
 
 
-def listening(path: str) -> bool:
+def is_listening(path: str) -> bool:
     """Whether a unix socket listens at `path`: it exists a moment before it does."""
     with open("/proc/net/unix") as table:
         return any(line.split()[3] == "00010000" and path in line for line in table)
@@ -53,7 +53,7 @@ class ServerProcess:
     def start(self) -> None:
         self.process = subprocess.Popen(self._command(), env=ENVIRONMENT)
         deadline = time.monotonic() + 10
-        while not listening(self.path):
+        while not is_listening(self.path):
             assert self.process.poll() is None, "the server has ended"
             assert time.monotonic() < deadline, "the server does not listen"
             time.sleep(0.005)
@@ -110,6 +110,12 @@ class Parts:
 def reach():
     """Wait for a condition."""
     return wait_until
+
+
+@pytest.fixture
+def listening():
+    """Whether a unix socket listens."""
+    return is_listening
 
 
 @pytest.fixture
