@@ -22,9 +22,9 @@ from qemu_sim.qapi.profile import Profile
 # Since then device_add keeps JSON's types. QEMU: commit be93fd53723c
 _JSON_KEEPS_TYPES = (9, 2, 0)
 
-# Of every device, listed by QEMU for none: whether a client may set them.
-_UNLISTED = {"realized": True, "type": False, "hotplugged": False, "parent_bus": False}
-_UNLISTED |= {"hotpluggable": False}
+# Of every device, listed by QEMU for none.
+_UNLISTED = {"realized": "bool", "bus": "str"}
+_UNLISTED_READ_ONLY = ("type", "hotplugged", "hotpluggable", "parent_bus")
 
 _KINDS = {
     "bool": "bool",
@@ -56,10 +56,12 @@ def parse_device_properties(
 ) -> dict[str, Any]:
     """Return the given properties as values of their types, in QEMU's order.
 
-    `typed`: they come from JSON. Links (a netdev, a chardev, an object) stay the name that
-    was given. Raises QMPError in QEMU's words for an unknown type, property or value.
+    `typed`: they come from JSON, as is clear where one is no string. Links (a netdev, a
+    chardev, an object) and `bus` stay the name that was given. Raises QMPError in QEMU's
+    words for an unknown type, property or value.
     """
     check_driver(profile, type_name)
+    typed = typed or any(type(value) is not str for value in given.values())
     if typed and profile.version < _JSON_KEEPS_TYPES:
         given, typed = _as_options(given), False
     properties = {each["name"]: each for each in profile.device_properties.get(type_name) or []}
@@ -107,11 +109,11 @@ def _check_for(
 
 
 def _unlisted(type_name: str, name: str) -> Entry:
+    if name in _UNLISTED_READ_ONLY:
+        raise QMPError(f"Property '{type_name}.{name}' is not writable")
     if name not in _UNLISTED:
         raise QMPError(f"Property '{type_name}.{name}' not found")
-    if not _UNLISTED[name]:
-        raise QMPError(f"Property '{type_name}.{name}' is not writable")
-    return {"name": name, "type": "bool"}
+    return {"name": name, "type": _UNLISTED[name]}
 
 
 def _choice(allowed: frozenset[str], string: Check) -> Check:

@@ -7,6 +7,7 @@ have leave no section. Two sections hold an answer for each type name (see pool.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from qemu_sim.errors import QMPError
@@ -91,19 +92,29 @@ def _compat_properties(emulator: Emulator, schema: list[dict[str, Any]]) -> dict
 def _ask_types(argv: Sequence[str], command: str, types: Iterable[str]) -> dict[str, Any]:
     """The answer for each type; one that QEMU refuses or dies of has none."""
     answers = {}
-    emulator = Emulator([*argv, *_BARE])
-    try:
-        for name in types:
+    waiting = list(reversed(list(types)))
+    died_of = ""
+    while waiting:
+        with _with_modules(argv) as emulator:
             try:
-                answers[name] = emulator.execute(command, typename=name)
-            except QMPError:
-                continue  # no device
+                while waiting:
+                    name = waiting.pop()
+                    with suppress(QMPError):  # no device
+                        answers[name] = emulator.execute(command, typename=name)
             except EmulatorGone:
-                # Some machine types abort when they are made only to be looked at.
-                emulator = Emulator([*argv, *_BARE])
-    finally:
-        emulator.close()
+                # QEMU makes an object of the type, and some cannot be unmade. The culprit
+                # may also be the type before, so that each gets a second chance.
+                if died_of != name:
+                    waiting.append(name)
+                died_of = name
     return answers
+
+
+def _with_modules(argv: Sequence[str]) -> Emulator:
+    """Start QEMU and have it load its modules: listing all types does that."""
+    emulator = Emulator([*argv, *_BARE])
+    emulator.execute("qom-list-types")
+    return emulator
 
 
 def _expand_models(argv: Sequence[str]) -> dict[str, Any]:

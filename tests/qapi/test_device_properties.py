@@ -36,6 +36,11 @@ def test_json_keeps_its_types(profile):
     assert parse_device_properties(profile, "virtio-net-pci", given, typed=True) == given
 
 
+def test_a_value_that_is_no_string_comes_from_json(profile):
+    given = {"mq": True, "bus": "pci.0"}
+    assert parse_device_properties(profile, "virtio-net-pci", given) == given
+
+
 def test_the_extension_adds_a_property_that_can_be_left_out(profile):
     given = {"backend-transfer": "off"}
     assert parse_device_properties(profile, "virtio-net-pci", given) == given
