@@ -13,6 +13,7 @@ from typing import Any
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi.integers import RANGES, is_signed
 from qemu_sim.qapi.json_values import Check
+from qemu_sim.qapi.opts import parse_bool
 from qemu_sim.qapi.path import Path, bare_name, spell_dotted
 from qemu_sim.qapi.sizes import parse_size
 
@@ -21,10 +22,6 @@ spell = spell_dotted
 _INTEGER = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _INT64_MIN, _INT64_MAX = RANGES["int64"]
 _UINT64_MAX = RANGES["uint64"][1]
-_BOOLEANS = {
-    **dict.fromkeys(("on", "yes", "true", "y"), True),
-    **dict.fromkeys(("off", "no", "false", "n"), False),
-}
 
 
 def wrong_type(path: Path, expected: str) -> QMPError:
@@ -48,13 +45,6 @@ def read_integer(text: str) -> int | None:
     return -number if found[1] == "-" else number
 
 
-def boolean(text: str, name: str) -> bool:
-    """Read a switch. Raises QMPError in QEMU's words."""
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    raise QMPError(f"Parameter '{name}' expects 'on' or 'off'")
-
-
 def in_range(number: int, kind: str, name: str) -> int:
     """Return `number`, which fits 64 bits, as an integer of `kind`. Raises QMPError."""
     if not is_signed(kind):
@@ -72,7 +62,7 @@ def _string(value: Any, path: Path) -> str:
 
 
 def _boolean(value: Any, path: Path) -> bool:
-    return boolean(_string(value, path), spell(path))
+    return parse_bool(spell(path), _string(value, path))
 
 
 def _number(value: Any, path: Path) -> float:

@@ -14,7 +14,8 @@ from typing import Any
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi.glib_order import first_left
 from qemu_sim.qapi.integers import RANGES, is_signed
-from qemu_sim.qapi.keyval_values import boolean, in_range, read_integer
+from qemu_sim.qapi.keyval_values import in_range, read_integer
+from qemu_sim.qapi.opts import parse_bool
 from qemu_sim.qapi.sizes import parse_size
 
 Entity = dict[str, Any]
@@ -96,7 +97,7 @@ class OptsVisitor:
     def _scalar(self, name: str, type_name: str, kind: str, text: str) -> Any:
         match type_name:
             case "bool":
-                return boolean(text, name)
+                return parse_bool(name, text)
             case "int" if kind == "size":
                 return _size(name, text)
             case "int":
