@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import pickle
 import sys
@@ -12,24 +11,20 @@ import traceback
 import pytest
 from _pytest.runner import runtestprotocol
 
-_SPEC = importlib.util.spec_from_file_location(
-    "netns", os.path.join(os.path.dirname(__file__), "netns.py")
-)
-_NETNS = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_NETNS)
+from qemu_sim.testing import netns as namespaces
 
 
 @functools.cache
 def _obstacle() -> str | None:
-    return _NETNS.why_not()
+    return namespaces.why_not()
 
 
 @pytest.fixture
 def netns():
-    """The functions of netns.py; a test that asks for it runs as root of its own namespace."""
+    """The functions of netns; a test that asks for it runs as root of its own namespace."""
     if _obstacle():
         pytest.skip(_obstacle())
-    return _NETNS
+    return namespaces
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,7 +68,7 @@ def _run_in_namespace(item):
 def _child(item, writing):
     """Run the test, send its reports and leave without any of pytest's own clean-up."""
     try:
-        _NETNS.become_root()
+        namespaces.become_root()
         # "Next comes its module": what modules and the session share is the parent's to end.
         reports = runtestprotocol(item, nextitem=item.parent, log=False)
         serialized = item.config.hook.pytest_report_to_serializable

@@ -8,6 +8,7 @@ import pytest
 from qemu_sim.backends.netdev_tap import NetdevTap
 from qemu_sim.guest.network import Network
 from qemu_sim.guest.nic import NIC
+from qemu_sim.testing import ping as pings
 
 PLAIN = {"ifname": "tap0", "script": "no", "downscript": "no"}
 
@@ -49,12 +50,12 @@ def run():
 
 @pytest.fixture
 def ping(netns, run):
-    """Ping by address, count, interval and size; returns what netns.ping counted."""
+    """Ping by address, count, interval and size; returns what was counted."""
 
     async def _ping(*arguments):
         if ":" in arguments[0] and not netns.has_ipv6():
             pytest.skip("the kernel has no IPv6")
-        status, output = await run(*netns.ping_command(*arguments))
+        status, output = await run(*pings.command(*arguments))
         assert status == 0
         return json.loads(output)
 
