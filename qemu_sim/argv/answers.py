@@ -47,10 +47,10 @@ def _help(program: str) -> str:
 
 def _section(title: str, options: dict[str, table.Option]) -> str:
     lines = [f"{title}:\n"]
-    for name, option in options.items():
-        form = f"-{name}" if option.argument is None else f"-{name} {option.argument}"
+    for name, (argument, text) in options.items():
+        form = f"-{name}" if argument is None else f"-{name} {argument}"
         gap = "\n" + " " * _COLUMN if len(form) >= _COLUMN else " " * (_COLUMN - len(form))
-        lines.append(f"{form}{gap}{option.help}\n")
+        lines.append(f"{form}{gap}{text}\n")
     return "".join(lines)
 
 

@@ -21,7 +21,7 @@ _DISPLAYS = ("default", "none", "gtk", "sdl", "egl-headless", "curses", "spice-a
 _VGA = ("std", "cirrus", "vmware", "qxl", "xenfb", "tcx", "cg3", "virtio")
 _AUDIO_MEMBERS = ("driver", "id", "timer-period", "in", "out", "model")
 _AUDIO_DRIVERS = ("none", "alsa", "oss", "pa", "pipewire", "sdl", "spice", "dbus", "wav", "jack")
-_DATE = re.compile(r"\d{4}-\d\d?-\d\d?(?:T\d\d?:\d\d?:\d\d?)?")
+_DATE = r"\d{4}-\d\d?-\d\d?(?:T\d\d?:\d\d?:\d\d?)?"
 
 
 def _mem_lock(key: str, value: str) -> str:
@@ -97,7 +97,7 @@ def _rtc(reading: Reading, source: str, text: str) -> None:
     with blame(source):
         values = reading.opts(_RTC, source, text).values
     base = values.get("base", "utc")
-    if base not in ("utc", "localtime") and not _DATE.fullmatch(base):
+    if base not in ("utc", "localtime") and not re.fullmatch(_DATE, base):
         raise StartError(
             "invalid datetime format\nvalid formats: '2006-06-17T16:01:21' or '2006-06-17'"
         )

@@ -43,8 +43,8 @@ _MEMORY = Group(
 )
 _ACCEL = Group("accel", implied="accel")
 _GLOBAL = Group("global", kinds=dict.fromkeys(("driver", "property", "value"), as_text))
-_SHORT_GLOBAL = re.compile(r"([^.=,]{1,63})\.([^=]{1,63})=(.*)", re.DOTALL)
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SHORT_GLOBAL = r"(?s)([^.=,]{1,63})\.([^=]{1,63})=(.*)"
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _BOOT_BOOLEANS = ("menu", "strict")
 _BOOT_INTEGERS = ("splash-time", "reboot-timeout")
 _BOOT_STRINGS = ("order", "once", "splash")
@@ -61,7 +61,7 @@ def _name(reading: Reading, source: str, text: str) -> None:
 
 
 def _uuid(reading: Reading, source: str, text: str) -> None:
-    if not _UUID.fullmatch(text):
+    if not re.fullmatch(_UUID, text):
         raise StartError(f"{source}: failed to parse UUID string: wrong format")
     reading.configuration.uuid = text.lower()
 
@@ -104,7 +104,7 @@ def _start_paused(reading: Reading, _source: str, _text: str) -> None:
 
 
 def _global(reading: Reading, source: str, text: str) -> None:
-    short = _SHORT_GLOBAL.fullmatch(text)
+    short = re.fullmatch(_SHORT_GLOBAL, text)
     if short:
         values = dict(zip(("driver", "property", "value"), short.groups(), strict=True))
     else:

@@ -29,7 +29,7 @@ _ACTIONS = {
     "panic": ("pause", "shutdown", "exit-failure", "none"),
     "watchdog": ("reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi"),
 }
-_URI = re.compile(r"[A-Za-z0-9+.-]*:")
+_URI = r"[A-Za-z0-9+.-]*:"
 _CHANNELS = ("main", "cpr")
 
 
@@ -73,7 +73,7 @@ def _incoming(reading: Reading, source: str, text: str) -> None:
 def _incoming_channel(source: str, text: str) -> Given:
     if text == "defer":
         return Given(source, {"defer": True})
-    if not text.startswith("{") and _URI.match(text):
+    if not text.startswith("{") and re.match(_URI, text):
         return Given(source, {"uri": text})
     with blame(source):
         typed = text.startswith("{")

@@ -54,7 +54,7 @@ _NOT_SIMULATED = (
     *("abstract", "to", "mptcp", "keep-alive"),
 )
 _WHOLE_NAMES = ("null", "pty", "msmouse", "wctablet", "braille", "testdev", "stdio")
-_HOST_AND_PORT = re.compile(r"([^:]{0,64}):([^,]{1,32})(?:,(.*))?", re.DOTALL)
+_HOST_AND_PORT = r"(?s)([^:]{0,64}):([^,]{1,32})(?:,(.*))?"
 _TCP_PROTOCOLS = ("tcp", "telnet", "tn3270", "websocket")
 
 Opts = Mapping[str, Any]
@@ -101,7 +101,7 @@ def chardev_arguments(id: str, opts: Opts) -> dict[str, Any]:
 
 
 def _tcp(protocol: str, rest: str) -> dict[str, Any]:
-    found = _HOST_AND_PORT.fullmatch(rest)
+    found = re.fullmatch(_HOST_AND_PORT, rest)
     if found is None:
         raise QMPError("")
     values = {"backend": "socket", "host": found[1], "port": found[2]}

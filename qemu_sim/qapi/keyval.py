@@ -13,12 +13,12 @@ import re
 from typing import Any
 
 from qemu_sim.errors import QMPError
+from qemu_sim.qapi.opts import split_value
 
-_NAME = re.compile(r"(?:__[a-zA-Z0-9.-]+_)?[a-zA-Z][a-zA-Z0-9_-]*")
-_INDEX = re.compile(r"[0-9]+")
+_NAME = r"(?:__[a-zA-Z0-9.-]+_)?[a-zA-Z][a-zA-Z0-9_-]*"
+_INDEX = r"[0-9]+"
 _LONGEST_FRAGMENT = 127
 _INT64 = 1 << 63
-_VALUE = re.compile(r"((?:[^,]|,,)*)(?:,|$)")
 
 Tree = dict[str, Any]
 
@@ -68,25 +68,25 @@ def _parse_one(root: Tree, text: str, at: int, implied: str | None) -> int:
     fragments = _fragments(key)
     if text[end : end + 1] != "=":
         raise QMPError(f"Expected '=' after parameter '{key}'")
-    found = _VALUE.match(text, end + 1)
-    assert found  # the pattern also matches nothing
-    _put(root, fragments, found[1].replace(",,", ","))
-    return max(found.end(), end + 1)
+    value, after = split_value(text, end + 1)
+    _put(root, fragments, value)
+    return after
 
 
 def _fragments(key: str) -> list[str]:
     fragments = []
     at = 0
     while True:
-        found = (_INDEX.match(key, at) if at else None) or _NAME.match(key, at)
-        if found is None or key[found.end() : found.end() + 1] not in ("", "."):
+        rest = key[at:]
+        found = (re.match(_INDEX, rest) if at else None) or re.match(_NAME, rest)
+        if found is None or rest[found.end() : found.end() + 1] not in ("", "."):
             raise QMPError(f"Invalid parameter '{key}'")
         fragment = found[0]
         if len(fragment) > _LONGEST_FRAGMENT:
             part = "" if fragment == key else " fragment"
             raise QMPError(f"Parameter{part} '{fragment}' is too long")
         fragments.append(fragment)
-        at = found.end() + 1
+        at += found.end() + 1
         if at > len(key):
             return fragments
 
@@ -108,7 +108,7 @@ def _with_lists(value: Any, prefix: str) -> Any:
     if not isinstance(value, dict):
         return value
     members = {key: _with_lists(member, f"{prefix}{key}.") for key, member in value.items()}
-    indices = {int(key): member for key, member in members.items() if _INDEX.fullmatch(key)}
+    indices = {int(key): member for key, member in members.items() if re.fullmatch(_INDEX, key)}
     if not indices:
         return members
     if len(indices) < len(members):

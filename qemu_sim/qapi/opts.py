@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 from qemu_sim.errors import QMPError
 
-_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
+_IDENTIFIER = r"[A-Za-z][A-Za-z0-9._-]*"
 _IDENTIFIER_HINT = "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."
 _BOOLEANS = {
     **dict.fromkeys(("on", "yes", "true", "y"), True),
     **dict.fromkeys(("off", "no", "false", "n"), False),
 }
-_NUMBER = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)")
+_NUMBER = r"\s*([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)"
 _UINT64 = 1 << 64
 
 Warn = Callable[[str], None]
@@ -89,7 +89,7 @@ class Group(NamedTuple):
 
 def check_id(id: str) -> None:
     """Raise QMPError in QEMU's words unless `id` may name an object."""
-    if not _IDENTIFIER.fullmatch(id):
+    if not re.fullmatch(_IDENTIFIER, id):
         raise QMPError(f"Parameter 'id' expects an identifier\n{_IDENTIFIER_HINT}")
 
 
@@ -99,15 +99,30 @@ def split(text: str, implied: str | None = None) -> Iterator[Pair]:
     while at < len(text):
         end = _end_of_key(text, at)
         if text[end : end + 1] == "=":
-            value, after = _value(text, end + 1)
+            value, after = split_value(text, end + 1)
             yield Pair(text[at:end], value)
         elif at == 0 and implied is not None:
-            value, after = _value(text, at)
+            value, after = split_value(text, at)
             yield Pair(implied, value)
         else:
             after = end + 1
             yield _bare(text[at:end])
         at = after
+
+
+def split_value(text: str, at: int) -> tuple[str, int]:
+    """Return the value that starts at `at`, a doubled comma being one; and what comes next."""
+    pieces = []
+    while True:
+        comma = text.find(",", at)
+        if comma < 0:
+            pieces.append(text[at:])
+            return "".join(pieces), len(text)
+        if text[comma + 1 : comma + 2] != ",":
+            pieces.append(text[at:comma])
+            return "".join(pieces), comma + 1
+        pieces.append(text[at : comma + 1])
+        at = comma + 2
 
 
 def as_text(_key: str, value: str) -> str:
@@ -125,7 +140,7 @@ def parse_bool(key: str, value: str) -> bool:
 
 def parse_number(key: str, value: str) -> int:
     """Read an unsigned 64-bit integer, decimal, hexadecimal or octal; negatives wrap as in C."""
-    found = _NUMBER.fullmatch(value)
+    found = re.fullmatch(_NUMBER, value)
     if found is None:
         raise QMPError(f"Parameter '{key}' expects a number")
     digits = found[2]
@@ -143,21 +158,6 @@ def _end_of_key(text: str, at: int) -> int:
     while at < len(text) and text[at] not in "=,":
         at += 1
     return at
-
-
-def _value(text: str, at: int) -> tuple[str, int]:
-    """Return the value that starts at `at`, and where the next part starts."""
-    pieces = []
-    while True:
-        comma = text.find(",", at)
-        if comma < 0:
-            pieces.append(text[at:])
-            return "".join(pieces), len(text)
-        if text[comma + 1 : comma + 2] != ",":
-            pieces.append(text[at:comma])
-            return "".join(pieces), comma + 1
-        pieces.append(text[at : comma + 1])
-        at = comma + 2
 
 
 def _bare(key: str) -> Pair:

@@ -9,7 +9,7 @@ import re
 
 from qemu_sim.errors import QMPError
 
-_SIZE = re.compile(r"\s*([+-]?)(?:0[xX]([0-9a-fA-F]+)|([0-9]+)(?:\.([0-9]*))?)([a-zA-Z]?)")
+_SIZE = r"\s*([+-]?)(?:0[xX]([0-9a-fA-F]+)|([0-9]+)(?:\.([0-9]*))?)([a-zA-Z]?)"
 _SUFFIXES = "BKMGTPE"
 _HINT = (
     "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
@@ -20,7 +20,7 @@ _UINT64 = 1 << 64
 
 def parse_size(key: str, value: str) -> int:
     """Return the bytes that the value of `key` means. Raises QMPError in QEMU's words."""
-    found = _SIZE.fullmatch(value)
+    found = re.fullmatch(_SIZE, value)
     suffix = found[5].upper() if found else "?"
     if found is None or (suffix and suffix not in _SUFFIXES):
         raise _not_a_size(key)
