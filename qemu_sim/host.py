@@ -9,7 +9,6 @@ that a client finds the machine complete.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 from qemu_sim import faults
@@ -149,20 +148,6 @@ class Host:
             channels = [given.values["channel"]] if "channel" in given.values else None
             address = migration_addresses.parse(given.values.get("uri"), channels)
             self.machine.listen_for_migration(address, exit_on_error=True)
-
-
-async def run(configuration: Configuration, ready: Callable[[], None]) -> int:
-    """Run one machine to its end; `ready()` is called once a client can connect.
-
-    Returns the exit status. Raises StartError.
-    """
-    host = Host(configuration)
-    try:
-        await host.start()
-        ready()
-        return await host.wait()
-    finally:
-        await host.close()
 
 
 def _options(configuration: Configuration, sim: dict[str, Any]) -> MachineOptions:

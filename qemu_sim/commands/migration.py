@@ -80,7 +80,8 @@ def migrate_set_capabilities(machine: Machine, *, capabilities: list[dict[str, A
     """Switch capabilities on or off; all of them or, on an error, none."""
     if machine.migration.status.under_way:
         raise QMPError("There's a migration process in progress")
-    machine.capabilities.set(capabilities)
+    started = machine.migration.status.value != "none" and machine.run_state.value == "inmigrate"
+    machine.capabilities.set(capabilities, machine.parameters, incoming_started=started)
 
 
 @command("query-migrate-capabilities")
@@ -92,7 +93,7 @@ def query_migrate_capabilities(machine: Machine) -> list[dict[str, Any]]:
 @command("migrate-set-parameters", raw=True)
 def migrate_set_parameters(machine: Machine, arguments: dict[str, Any]) -> None:
     """Set parameters; all of them or, on an error, none."""
-    machine.parameters.set(arguments)
+    machine.parameters.set(arguments, machine.capabilities.names())
 
 
 @command("query-migrate-parameters")

@@ -69,9 +69,13 @@ class Board:
 
     def next_mac(self) -> str:
         """Return the MAC address of the next NIC that names none."""
-        number = _MAC + self._nics
-        self._nics += 1
-        return ":".join(f"{byte:02x}" for byte in number.to_bytes(6, "big"))
+        taken = {str(device.properties.get("mac", "")).lower() for device in self.devices}
+        while True:
+            number = _MAC + self._nics
+            self._nics += 1
+            mac = ":".join(f"{byte:02x}" for byte in number.to_bytes(6, "big"))
+            if mac not in taken:
+                return mac
 
     def claim_netdev(self, device_type: str, id: str) -> Netdev:
         """Return the netdev `id` for one NIC. Raises QMPError in QEMU's words."""
@@ -178,7 +182,9 @@ class Board:
         self, kind: str, id: str | None, given: dict[str, Any], *, hotplug: bool
     ) -> Device:
         """Make a device and open it. Raises QMPError in QEMU's words."""
-        properties = self._check_properties(kind, given)
+        given = dict(given)
+        at = {"bus": given.pop("bus")} if "bus" in given else {}  # no property of the type
+        properties = {**self._check_properties(kind, given), **at}
         made = catalog.find("qemu_sim.devices", "", kind)
         if made is None:
             raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
