@@ -37,7 +37,7 @@ class Ping:
         protocol = socket.IPPROTO_ICMP if self._v4 else socket.IPPROTO_ICMPV6
         self._sock = socket.socket(family, socket.SOCK_RAW, protocol)
         self._payload = bytes(i % 256 for i in range(size))
-        self._ident = (os.getpid() & 0xFFFF).to_bytes(2, "big")
+        self._ident = os.urandom(2)  # late answers to an earlier ping are not this one's
         self._sent_at: list[float] = []
         self._answers: list[int] = []
         self._round_trips: list[float] = []
