@@ -93,7 +93,7 @@ class Host:
                 driver, id = options.pop("driver", None), options.pop("id", None)
                 if driver is None:
                     raise QMPError("Parameter 'driver' is missing")
-                await board.add_device(driver, id, options, hotplug=False)
+                await board.add_device(driver, id, options, typed=given.typed, hotplug=False)
 
     async def _add_chardev(self, given: Given) -> None:
         backend = given.values["backend"]

@@ -23,7 +23,7 @@ async def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
         raise QMPError("Parameter 'driver' is missing")
     if machine.migration.status.under_way:
         raise QMPError("device_add not allowed while migrating")
-    device = await machine.board.add_device(driver, id, given, hotplug=True)
+    device = await machine.board.add_device(driver, id, given, typed=True, hotplug=True)
     if machine.run_state.running:
         device.run()
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.buses import Buses
     from qemu_sim.machine.options import MachineOptions
 
-CheckProperties = Callable[[str, dict[str, Any]], dict[str, Any]]
+CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
 
 _Part = TypeVar("_Part")
 
@@ -35,7 +35,7 @@ _MAC = 0x525400123456  # QEMU's first; net/net.c (qemu_macaddr_default_if_unset)
 
 
 class Board:
-    """The parts of one machine. `check_properties(type, given)` types a device's properties."""
+    """The parts of one machine. `check_properties` types a device's properties."""
 
     def __init__(
         self, options: MachineOptions, buses: Buses, check_properties: CheckProperties
@@ -179,12 +179,15 @@ class Board:
     # Devices.
 
     async def add_device(
-        self, kind: str, id: str | None, given: dict[str, Any], *, hotplug: bool
+        self, kind: str, id: str | None, given: dict[str, Any], *, hotplug: bool, typed: bool = True
     ) -> Device:
-        """Make a device and open it. Raises QMPError in QEMU's words."""
+        """Make a device and open it. Raises QMPError in QEMU's words.
+
+        `typed`: the properties are JSON, not strings of a command line.
+        """
         given = dict(given)
         at = {"bus": given.pop("bus")} if "bus" in given else {}  # no property of the type
-        properties = {**self._check_properties(kind, given), **at}
+        properties = {**self._check_properties(kind, given, typed), **at}
         made = catalog.find("qemu_sim.devices", "", kind)
         if made is None:
             raise QMPError(f"device '{kind}' is not simulated by qemu-sim")

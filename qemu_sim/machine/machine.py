@@ -245,8 +245,10 @@ class Machine:
             "DEVICE_DELETED", data if device.id is None else {"device": device.id, **data}
         )
 
-    def _check_properties(self, kind: str, given: dict[str, Any]) -> dict[str, Any]:
-        return parse_device_properties(self.profile, kind, given)
+    def _check_properties(self, kind: str, given: dict[str, Any], typed: bool) -> dict[str, Any]:
+        return parse_device_properties(
+            self.profile, kind, given, typed=typed, extensions=self.options.extensions
+        )
 
     def _statuses(self) -> frozenset[str]:
         return self.profile.migration_statuses

@@ -23,7 +23,7 @@ class Client:
     def __init__(self, profile):
         machine_type = f"pc-q35-{profile}"
         options = MachineOptions(machine_type=machine_type, memory_size=64 * MIB, extensions=False)
-        self.board = Board(options, Buses(machine_type), lambda _kind, given: given)
+        self.board = Board(options, Buses(machine_type), lambda _kind, given, _typed: given)
         self._machine = SimpleNamespace(
             profile=profiles.load(profile),
             machine_type=machine_type,

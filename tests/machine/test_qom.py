@@ -23,7 +23,7 @@ def make_machine(profile="11.1", machine_type="pc-q35-11.1", **options):
         profile=profiles.load(profile),
         machine_type=machine_type,
         options=settings,
-        board=Board(settings, Buses(machine_type), lambda _kind, given: given),
+        board=Board(settings, Buses(machine_type), lambda _kind, given, _typed: given),
     )
 
 
