@@ -198,7 +198,7 @@ class VhostUserSession:
         state = {
             **self.state.save(),
             "ram": descriptor.identity(self._memory.fd),
-            "descriptors": vhost_descriptors.describe(fds),
+            "descriptors": self._fds.describe(),
         }
         return state, fds
 
@@ -210,13 +210,14 @@ class VhostUserSession:
         """
         try:
             loaded = VhostState.load(state)
-            vhost_descriptors.verify(self._device, loaded, fds, state.get("descriptors"))
+            described = state.get("descriptors")
+            identities = vhost_descriptors.verify(self._device, loaded, fds, described)
             self._check_ram(state.get("ram"))
         except MigrationError:
             close_all(tagged.fd for tagged in fds)
             raise
         self.state = loaded
-        self._fds.own(fds)
+        self._fds.own(fds, identities)
 
     def activate(self) -> None:
         """Use what was adopted."""

@@ -37,12 +37,15 @@ class VhostDescriptors:
         self.inflight: Fd | None = None
         self.kicks: list[Fd] = []
         self.calls: list[Fd] = []
+        self._identities: dict[Fd, str] = {}
 
     def make_eventfds(self, count: int) -> None:
         """Have a kick and a call for each of `count` rings."""
         flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
         for fds in (self.kicks, self.calls):
             fds += [Fd(os.eventfd(0, flags)) for _ in range(count - len(fds))]
+        # Asked for now, because a hand-over asks while the guest stands still.
+        self.describe()
 
     def tagged(self) -> list[TaggedFd]:
         """Return all of them, each with its role; they stay owned here."""
@@ -51,8 +54,9 @@ class VhostDescriptors:
         fds += [TaggedFd("kick", index, fd) for index, fd in enumerate(self.kicks)]
         return fds + [TaggedFd("call", index, fd) for index, fd in enumerate(self.calls)]
 
-    def own(self, fds: Iterable[TaggedFd]) -> None:
-        """Put verified descriptors in their places."""
+    def own(self, fds: Iterable[TaggedFd], identities: dict[Fd, str]) -> None:
+        """Put descriptors in their places that `verify` has found to be `identities`."""
+        self._identities = identities
         by_tag = {(tagged.role, tagged.index): tagged.fd for tagged in fds}
         self.socket = by_tag.pop(("socket", 0))
         self.inflight = by_tag.pop(("inflight", 0), None)
@@ -64,31 +68,40 @@ class VhostDescriptors:
         close_all(tagged.fd for tagged in self.tagged())
         self.socket = self.inflight = None
         self.kicks, self.calls = [], []
+        self._identities.clear()
+
+    def describe(self) -> list[list[Any]]:
+        """Return [[role, index, identity], …] of all, for the state that travels with them."""
+        return [[tagged.role, tagged.index, self._identity(tagged.fd)] for tagged in self.tagged()]
+
+    def _identity(self, fd: Fd) -> str:
+        if fd not in self._identities:
+            self._identities[fd] = descriptor.identity(fd)
+        return self._identities[fd]
 
 
-def describe(fds: Iterable[TaggedFd]) -> list[list[Any]]:
-    """Return [[role, index, identity], …] for the state that travels beside `fds`."""
-    return [[tagged.role, tagged.index, descriptor.identity(tagged.fd)] for tagged in fds]
+def verify(device: str, state: VhostState, fds: list[TaggedFd], described: Any) -> dict[Fd, str]:
+    """Check that `fds` are those the state needs and the source described; nothing is changed.
 
-
-def verify(device: str, state: VhostState, fds: list[TaggedFd], described: Any) -> None:
-    """Check that `fds` are those the state needs and the source described.
-
-    Raises MigrationError naming device, role, index and both values. Nothing is changed.
+    Returns the identity of each. Raises MigrationError naming device, role, index and both
+    values.
     """
-    expected = _identities(device, described)
+    identities = {}
+    expected = _expected(device, described)
     _verify_roles(device, state.roles(), [(tagged.role, tagged.index) for tagged in fds])
     for tagged in fds:
         what = f"{device}: descriptor {tagged.role}[{tagged.index}]"
-        _verify_kind(what, tagged)
         found, wanted = descriptor.identity(tagged.fd), expected.get((tagged.role, tagged.index))
+        _verify_kind(what, tagged, found.rpartition(":")[0])
         if found != wanted:
             raise MigrationError(f"{what} is {found}, at the source it was {wanted}")
         if tagged.role == "inflight" and state.inflight is not None:
             _verify_size(what, tagged.fd, state.inflight.mmap_offset + state.inflight.mmap_size)
+        identities[tagged.fd] = found
+    return identities
 
 
-def _identities(device: str, described: Any) -> dict[tuple[str, int], str]:
+def _expected(device: str, described: Any) -> dict[tuple[str, int], str]:
     try:
         return {(role, index): identity for role, index, identity in described}
     except (TypeError, ValueError):
@@ -108,8 +121,8 @@ def _name(tag: tuple[str, int]) -> str:
     return f"{tag[0]}[{tag[1]}]"
 
 
-def _verify_kind(what: str, tagged: TaggedFd) -> None:
-    found, wanted = descriptor.kind(tagged.fd), _KINDS[tagged.role]
+def _verify_kind(what: str, tagged: TaggedFd, found: str) -> None:
+    wanted = _KINDS[tagged.role]
     if found != wanted:
         raise MigrationError(f"{what} is of kind {found}, not {wanted}")
     if wanted == descriptor.SOCKET:

@@ -163,15 +163,16 @@ class GuestDisk:
         taken = 0
         try:
             for slot, status in self._driver.completions(queue):
+                if not taken:
+                    gap = time.monotonic_ns() - self._last_ns
+                    self.largest_gap_ns = max(self.largest_gap_ns, gap)
                 taken += 1
                 self._finished(slot, status)
         except WireError as error:
             self._fail(str(error))
             self.stop_load()
         if taken:
-            now = time.monotonic_ns()
-            self.largest_gap_ns = max(self.largest_gap_ns, now - self._last_ns)
-            self._last_ns = now
+            self._last_ns = time.monotonic_ns()
         return taken
 
     def _finished(self, slot: int, status: int) -> None:

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from qemu_sim.fds import Fd
+from qemu_sim.fds import Fd
 
 EVENTFD = "eventfd"
 MEMFD = "memfd"
 SOCKET = "socket"
-_ANONYMOUS = re.compile(r"anon_inode:\[?([a-z0-9_-]+)\]?")
-_EVENTFD_ID = re.compile(r"^eventfd-id:\s*(\d+)$", re.MULTILINE)
+_EVENTFD_ID = re.compile(rb"^eventfd-id:\s*(\d+)$", re.MULTILINE)
 
 
 def kind(fd: Fd) -> str:
@@ -28,17 +25,16 @@ def kind(fd: Fd) -> str:
     target = os.readlink(f"/proc/self/fd/{fd.fileno()}")
     if target.startswith("/memfd:"):
         return MEMFD
-    anonymous = _ANONYMOUS.fullmatch(target)
-    if anonymous is not None:
-        return anonymous[1]
+    if target.startswith("anon_inode:"):
+        return target.removeprefix("anon_inode:").strip("[]")
     return target.partition(":")[0]
 
 
 def identity(fd: Fd) -> str:
     """Return a text such as `socket:4711` that no other open object has at this time.
 
-    All eventfds share one inode, so the kernel's eventfd-id stands in its place
-    (Linux 5.2 and later; `eventfd:unknown` before).
+    It starts with the kind. All eventfds share one inode, so the kernel's eventfd-id
+    stands in its place (Linux 5.2 and later; `eventfd:unknown` before).
     """
     name = kind(fd)
     if name == EVENTFD:
@@ -47,6 +43,7 @@ def identity(fd: Fd) -> str:
 
 
 def _eventfd_id(fd: Fd) -> str:
-    with open(f"/proc/self/fdinfo/{fd.fileno()}", encoding="ascii") as info:
-        found = _EVENTFD_ID.search(info.read())
-    return found[1] if found is not None else "unknown"
+    # A hand-over does this while the guest stands still: the plain calls are much faster.
+    with Fd(os.open(f"/proc/self/fdinfo/{fd.fileno()}", os.O_RDONLY | os.O_CLOEXEC)) as info:
+        found = _EVENTFD_ID.search(os.read(info.fileno(), 4096))
+    return found[1].decode() if found is not None else "unknown"

@@ -95,6 +95,8 @@ class BackEnd:
         self._reader.close()
         for vring in self._vrings:
             vring.close()
+        # Guest RAM is unmapped with the last that holds it.
+        self._regions, self._area = Regions(), None
         self._on_close()
 
     def _data(self, data: bytes, fds: list[Fd]) -> None:

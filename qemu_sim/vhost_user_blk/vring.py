@@ -96,8 +96,9 @@ class Vring:
         return self.base
 
     def close(self) -> None:
-        """Stop and give the descriptors back."""
+        """Stop, give the descriptors back, let go of guest RAM."""
         self.stop()
+        self.regions = self._inflight = None
         self.set_call(None)
 
     def pop(self) -> Chain | None:
