@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _UNNAMED = "unnamed"
 
+Status = Literal["online", "offline"]
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(
@@ -44,7 +46,7 @@ class EventMessage(_Message):
 class StatusMessage(_Message):
     """Whether the machine is there, and its run state as in query-status."""
 
-    status: Literal["online", "offline"]
+    status: Status
     run_state: str | None = Field(default=None, description="missing when it is offline")
     pid: int = Field(description="the process")
 

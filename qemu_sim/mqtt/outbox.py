@@ -5,8 +5,6 @@ from __future__ import annotations
 import collections
 from typing import Any, NamedTuple
 
-CAPACITY = 1024  # events
-
 
 class Numbered(NamedTuple):
     """An event with its number."""
@@ -18,7 +16,8 @@ class Numbered(NamedTuple):
 class Outbox:
     """Takes events at once, whatever the broker does; the oldest ones make room."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int) -> None:
+        """Keep up to `capacity` events."""
         self._waiting: collections.deque[Numbered] = collections.deque()
         self._capacity = capacity
         self._count = 0

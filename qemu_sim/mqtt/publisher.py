@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import aiomqtt
 
 from qemu_sim.mqtt.broker import Broker
-from qemu_sim.mqtt.messages import EventMessage, StatusMessage, Topics
+from qemu_sim.mqtt.messages import EventMessage, Status, StatusMessage, Topics
 from qemu_sim.mqtt.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_CAPACITY = 1024  # events that may wait for the broker
 _TIMEOUT = 3.0  # seconds that a broker has for any answer
 _GOODBYE = 1.0  # seconds for what still waits when the machine ends
 _FIRST_PAUSE = 0.25  # seconds between attempts, doubled each time
@@ -42,7 +43,7 @@ class Publisher:
         self._machine = machine
         self._instance = secrets.token_hex(4)
         self._topics = Topics(self._broker.prefix, machine.options.name)
-        self._outbox = Outbox()
+        self._outbox = Outbox(_CAPACITY)
         self._news = asyncio.Event()
         self._closing = asyncio.Event()
         self._told_run_state: str | None = None
@@ -137,6 +138,7 @@ class Publisher:
 
     async def _pump(self, client: aiomqtt.Client) -> None:
         """Publish what is new, until the machine ends: then the rest, and that it ended."""
+        await self._publish_run_state(client)
         while not self._closing.is_set():
             await self._publish_news(client)
             await self._first_of(self._news.wait())
@@ -149,7 +151,6 @@ class Publisher:
 
     async def _publish_news(self, client: aiomqtt.Client) -> None:
         self._news.clear()
-        await self._publish_run_state(client)
         while self._outbox:
             entry = self._outbox.first()
             message = EventMessage(
@@ -170,19 +171,14 @@ class Publisher:
             self._told_run_state = run_state
 
     async def _publish_status(
-        self, client: aiomqtt.Client, status: str, run_state: str | None = None
+        self, client: aiomqtt.Client, status: Status, run_state: str | None = None
     ) -> None:
         payload = self._status(status, run_state)
         await client.publish(self._topics.status, payload, _AT_LEAST_ONCE, retain=True)
 
-    def _status(self, status: str, run_state: str | None = None) -> str:
-        message = StatusMessage.model_validate(
-            {
-                "instance": self._instance,
-                "status": status,
-                "run-state": run_state,
-                "pid": os.getpid(),
-            }
+    def _status(self, status: Status, run_state: str | None = None) -> str:
+        message = StatusMessage(
+            instance=self._instance, status=status, run_state=run_state, pid=os.getpid()
         )
         return message.to_json()
 

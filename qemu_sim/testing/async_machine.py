@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.io.channel import Channel
-from qemu_sim.testing.client import Client
+from qemu_sim.testing.client import Client, MachineEnded
 from qemu_sim.testing.launch import Launch, StartFailed
 
 if TYPE_CHECKING:
@@ -51,9 +51,13 @@ class AsyncMachine:
             finally:
                 os.unlink(self._control_path)
         self.client = Client(channel, self.name)
-        await self.client.negotiate(within)
-        if "-S" not in arguments:
-            await self._running(within)
+        try:
+            await self.client.negotiate(within)
+            if "-S" not in arguments:
+                await self._running(within)
+        except MachineEnded:
+            await self.wait(within)
+            raise StartFailed(self.launch.printed()) from None
 
     async def execute(
         self,
