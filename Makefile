@@ -9,7 +9,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## Hand a TAP and a disk from one process to another, under traffic
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python examples/demo
 
 test: $(VENV)/tested ## Run all tests; each skip prints its reason
 	$(BIN)/python -m pytest

@@ -31,7 +31,7 @@ def why_not() -> str | None:
         os.close(os.open("/dev/net/tun", os.O_RDWR))
     except OSError as error:
         return f"no TAP: /dev/net/tun: {error.strerror}"
-    probe = [sys.executable, __file__, "true"]
+    probe = [sys.executable, __file__, sys.executable, "-c", ""]
     done = subprocess.run(  # noqa: S603 - this very file
         probe, capture_output=True, text=True, check=False
     )

@@ -14,6 +14,7 @@ import pytest
 
 from qemu_sim.backends.chardev_socket import ChardevSocket
 from qemu_sim.devices.vhost_user_blk_pci import VhostUserBlkPCI
+from qemu_sim.testing.listening import is_listening
 from qemu_sim.virtio.memory import GuestMemory
 
 _EMBEDDED = (
@@ -30,12 +31,6 @@ async def wait_until(condition, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not reached: {what}"
         await asyncio.sleep(0.001)
-
-
-def is_listening(path: str) -> bool:
-    """Whether a unix socket listens at `path`: it exists a moment before it does."""
-    with open("/proc/net/unix") as table:
-        return any(line.split()[3] == "00010000" and path in line for line in table)
 
 
 class ServerProcess:
