@@ -281,12 +281,20 @@ class Incoming:
         hooks = self._machine.hooks
         await hooks.reach("descriptors-received")
         self._stream.phase = "commit"
-        self._stream.write(vmstream.reply(vmstream.REPLY_READY, {}))
-        await self._stream.flush()
+        await self._say_ready()
         await hooks.reach("ready-sent")
         message = await self._commit_message()
         self._stopped_at_ns = message.body.get("stopped-at-ns")
         await hooks.reach("commit-received")
+
+    async def _say_ready(self) -> None:
+        """A source that is gone already does not hear it; its last word is read next."""
+        self._stream.write(vmstream.reply(vmstream.REPLY_READY, {}))
+        try:
+            await self._stream.flush()
+        except MigrationError:
+            if not self._stream.ended:
+                raise
 
     async def _commit_message(self) -> vmstream.Message:
         try:

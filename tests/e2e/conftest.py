@@ -1,0 +1,161 @@
+"""One TAP and one disk, and the daemons that hand them to each other.
+
+Who owns them is asked in two ways that must agree: the traffic of the outside world, and
+the counters of each machine's guest.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+import qemu_sim.testing.factory  # noqa: F401 - once, not in each test's own process
+import qemu_sim.testing.reports  # noqa: F401
+from qemu_sim.testing.ping import Ping
+from qemu_sim.testing.ping import Ping
+
+ADDRESS = "10.0.0.2"
+TIMEOUT = 10.0  # seconds
+_RAM = ["-object", "memory-backend-memfd,id=ram,size=64M,share=on", "-m", "64"]
+
+
+def until(condition, what: str) -> None:
+    """Fail unless `condition()`, a question to another process, becomes true in time."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, f"not reached: {what}"
+
+
+class World:
+    """Starts machines with one NIC, on tap0, and one disk, served at `disk_path`."""
+
+    def __init__(self, make, netns, disk_path) -> None:
+        self.netns = netns
+        self.disk_path = disk_path
+        self.queues = 1
+        self._make = make
+
+    def argv(self, *, queues=None, disk=None, machine="q35", tap="tap0", nic="", blk="") -> list:
+        """Return a command line; `nic` and `blk` are more properties, such as ",mac=…"."""
+        queues = queues or self.queues
+        many = f",queues={queues}" if queues > 1 else ""
+        arguments = [
+            *("-machine", f"{machine},memory-backend=ram", *_RAM),
+            *("-netdev", f"tap,id=net0,ifname={tap},script=no,downscript=no{many}"),
+            *("-device", f"virtio-net-pci,id=nic0,netdev=net0,mq={'on' if many else 'off'}{nic}"),
+        ]
+        path = disk or self.disk_path
+        if path is not None:
+            arguments += ["-chardev", f"socket,id=char0,path={path}"]
+            arguments += ["-device", f"vhost-user-blk-pci,id=disk0,chardev=char0{blk}"]
+        return arguments
+
+    def source(self, *more, name="source", **options):
+        """Start a machine that owns both."""
+        machine = self._make(*self.argv(**options), *more, name=name)
+        self.netns.up("tap0", "10.0.0.1/24")
+        return machine
+
+    def destination(self, *more, name="destination", **options):
+        """Start a machine that waits for a migration."""
+        return self._make(*self.argv(**options), "-incoming", "defer", *more, name=name)
+
+    def pair(self, *more, load=True):
+        """Start both at once with the same settings, and the source's use of its disk."""
+        with ThreadPoolExecutor() as pool:
+            destination = pool.submit(self.destination, *more)
+            source = self.source(*more)
+        if load and self.disk_path is not None:
+            self.use_disk(source)
+        return source, destination.result()
+
+    def use_disk(self, machine, depth=4) -> None:
+        """Put the disk under a load of writes that are read back and verified."""
+        machine.execute(
+            "x-sim-guest-io", device="disk0", enable=True, queue_depth=depth, write=True
+        )
+
+    def ping(self, count=10, linger=2.0) -> dict:
+        """Ping the guest and return the counts."""
+        ping = Ping(ADDRESS)
+        ping.run(count, 0.002, linger)
+        return ping.report()
+
+    @contextmanager
+    def pinging(self):
+        """Ping the guest all the while; the counts are in the dict once it is over."""
+        ping, counts = Ping(ADDRESS), {}
+        thread = threading.Thread(target=ping.run, args=(1 << 15, 0.002))
+        thread.start()
+        try:
+            yield counts
+        finally:
+            ping.stop()
+            thread.join()
+            counts.update(ping.report())
+
+    def tap_exists(self) -> bool:
+        """Whether anybody at all holds tap0."""
+        with open("/proc/net/dev") as table:
+            return "tap0:" in table.read()
+
+    def served_by(self, owner, *others) -> None:
+        """Assert that `owner` answers each ping once and moves blocks, and no other does."""
+        machines = [owner, *others]
+        before = [machine.query_guest() for machine in machines]
+        counts = self.ping()
+        assert (counts["received"], counts["duplicates"], counts["spoilt"]) == (10, 0, 0)
+        if self.disk_path is not None:
+            self.moves_blocks(owner)
+        after = [machine.query_guest() for machine in machines]
+        sent = [new["nic0"].frames_out - old["nic0"].frames_out for old, new in zip(before, after)]
+        assert sent[0] >= 10
+        assert sent[1:] == [0] * len(others)
+        for old, new in list(zip(before, after))[1:]:
+            assert new == old
+        assert owner.execute("query-status")["running"]
+
+    def moves_blocks(self, machine, more=20) -> None:
+        """Assert that the disk's requests go on, and that each finds what was written."""
+        goal = machine.query_guest()["disk0"].requests + more
+        until(lambda: machine.query_guest()["disk0"].requests >= goal, "requests of the disk")
+        assert machine.query_guest()["disk0"].errors == 0
+
+    def served_by_nobody(self, *machines) -> None:
+        """Assert that the TAP is held, but neither frame nor block moves."""
+        assert self.tap_exists()
+        before = [machine.query_guest() for machine in machines]
+        assert self.ping(3, linger=0.05)["received"] == 0
+        assert [machine.query_guest() for machine in machines] == before
+        assert not any(machine.execute("query-status")["running"] for machine in machines)
+
+
+@pytest.fixture
+def qemu_sim_mode():
+    return "daemon"
+
+
+@pytest.fixture
+def wait():
+    """Wait for a condition of another process."""
+    return until
+
+
+@pytest.fixture
+def disk(make_disk):
+    return make_disk("disk")
+
+
+@pytest.fixture
+def world(netns, make_machine, disk):
+    return World(make_machine, netns, disk.path)
+
+
+@pytest.fixture
+def net_world(netns, make_machine):
+    """Without a disk."""
+    return World(make_machine, netns, None)

@@ -1,0 +1,144 @@
+"""Either process is killed at every step; who owns TAP and disk afterwards is seen by traffic.
+
+Which other point has to be held makes each case one case: without it the survivor could
+be a step before or behind.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from qemu_sim.hooks import POINTS, SOURCE_POINTS
+
+# What becomes of TAP and disk.
+SOURCE = "the source goes on"
+DESTINATION = "the destination goes on"
+SOURCE_CONT = "nobody, until 'cont' on the source"
+DESTINATION_CONT = "nobody, until 'cont' on the destination"
+GONE = "the only owner is dead"
+
+SOURCE_KILLED = {
+    "connected": GONE,
+    "offer-sent": GONE,
+    "answer-received": GONE,
+    "before-stop": GONE,
+    "stopped": GONE,
+    "descriptors-sent": DESTINATION_CONT,
+    "ready-received": DESTINATION_CONT,
+    "commit-sent": DESTINATION,
+    "started-received": DESTINATION,
+    "accepted": GONE,
+    "offer-received": GONE,
+    "answer-sent": GONE,
+    "descriptors-received": DESTINATION_CONT,
+    "ready-sent": DESTINATION_CONT,
+    "commit-received": DESTINATION,
+    "started": DESTINATION,
+}
+DESTINATION_KILLED = {
+    "connected": SOURCE,
+    "offer-sent": SOURCE,
+    "answer-received": SOURCE,
+    "before-stop": SOURCE,
+    "stopped": SOURCE,
+    "descriptors-sent": SOURCE,
+    "ready-received": SOURCE,
+    "commit-sent": SOURCE_CONT,
+    "started-received": GONE,
+    "accepted": SOURCE,
+    "offer-received": SOURCE,
+    "answer-sent": SOURCE,
+    "descriptors-received": SOURCE,
+    "ready-sent": SOURCE_CONT,
+    "commit-received": SOURCE_CONT,
+    "started": SOURCE_CONT,
+}
+# (victim, point): where the other side must be, or go to, for the case to be just that one.
+ALSO_HELD = {
+    ("source", "answer-sent"): "answer-received",
+    ("source", "ready-sent"): "ready-received",
+    ("destination", "commit-sent"): "commit-received",
+    ("destination", "ready-sent"): "commit-sent",
+}
+
+
+@pytest.fixture
+def pair(world):
+    return world.pair("-sim", "phase-timeout=5", load=False)
+
+
+@pytest.mark.parametrize(("point", "fate"), SOURCE_KILLED.items())
+def test_the_source_is_killed(world, pair, point, fate):
+    source, destination = pair
+    world.use_disk(source)
+    _kill(source, destination, source, "source", point)
+    status = "completed" if fate == DESTINATION else "failed"
+    destination.wait_event("MIGRATION", status=status)
+    if fate == GONE:
+        assert not world.tap_exists()
+        assert destination.execute("query-status")["status"] == "inmigrate"
+        return
+    if fate == DESTINATION_CONT:
+        world.served_by_nobody(destination)
+        text = destination.query_migrate().error_desc
+        assert text.startswith("the source was lost before commit; its backends are held here")
+        destination.execute("cont")
+    world.served_by(destination)
+    assert destination.query_migrate().devices["nic0"].outcome == "transferred"
+
+
+@pytest.mark.parametrize(("point", "fate"), DESTINATION_KILLED.items())
+def test_the_destination_is_killed(world, pair, point, fate):
+    source, destination = pair
+    if point != "started":
+        world.use_disk(source)
+    _kill(source, destination, destination, "destination", point)
+    status = "completed" if fate == GONE else "failed"
+    source.wait_event("MIGRATION", status=status)
+    if fate == GONE:
+        assert not world.tap_exists()
+        assert source.execute("query-status")["status"] == "postmigrate"
+        return
+    if fate == SOURCE_CONT:
+        world.served_by_nobody(source)
+        assert source.execute("query-status")["status"] == "postmigrate"
+        assert "'cont' takes them back" in source.query_migrate().error_desc
+        source.execute("cont")
+    if point == "started":
+        world.use_disk(source)
+    world.served_by(source)
+
+
+def test_what_a_destination_did_before_it_died_is_lost(world, pair, wait):
+    """It ran: the disk is ahead of the guest that is taken back, which notices and says so."""
+    source, destination = pair
+    world.use_disk(source)
+    destination.hold("started")
+    source.start_migration(destination)
+    destination.wait_held("started")
+    world.moves_blocks(destination)
+    destination.kill()
+    source.wait_event("MIGRATION", status="failed")
+    source.execute("cont")
+    wait(lambda: source.query_guest()["disk0"].errors > 0, "an error of the disk")
+
+
+def test_each_point_is_tried():
+    assert set(SOURCE_KILLED) == set(DESTINATION_KILLED) == set(POINTS)
+
+
+def _kill(source, destination, victim, side, point):
+    """Hold the migration at `point`, kill `victim` there, and let the other one go on."""
+    holder = source if point in SOURCE_POINTS else destination
+    survivor = destination if victim is source else source
+    other_point = ALSO_HELD.get((side, point))
+    holder.hold(point)
+    if other_point is not None:
+        other = source if other_point in SOURCE_POINTS else destination
+        other.hold(other_point)
+    source.start_migration(destination)
+    holder.wait_held(point)
+    if other_point is not None:
+        other.wait_held(other_point)
+    victim.kill()
+    survivor.release()
