@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from qemu_sim.devices.vhost_user_blk_pci import VhostUserBlkPCI
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import open_descriptors
 from qemu_sim.guest.block_ledger import BLOCK, BlockLedger
@@ -177,3 +178,45 @@ def test_ledger_knows_foreign_blocks():
     assert "not what was written as number 7" in ledger.check(3, ledger.content(3, 6))
     assert "not what was written" in ledger.check(3, ledger.content(4, 7))
     memory.close()
+
+
+async def test_a_server_that_leaves_before_the_guest_starts(make_disk, server, caplog, reach):
+    disk = make_disk(server.path)
+    await disk.open()
+    server.kill()
+    disk.run()
+    await reach(lambda: disk._starting is None, "the start was tried")
+    assert f"disk0: vhost-user server at unix:{server.path}" in caplog.text
+    assert disk.backend.failure is not None
+    disk.halt()
+    await disk.drain()
+    await disk.restart()
+    assert not disk.backend.state.started
+
+
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+async def test_a_chardev_serves_one_disk_after_the_other(disk, server, count):
+    """Unplugged and plugged again, the disk has a new connection of the same chardev."""
+    chardev = disk.backend._chardev
+    disk.close()
+    assert not chardev.is_open
+    again = VhostUserBlkPCI("disk0", disk.path, disk.properties, OneChardev(disk, chardev))
+    await again.open()
+    again.run()
+    again.start_load(4, write=False)
+    await count(again, 10)
+    again.close()
+    events = [entry["event"] for entry in server.log() if entry["event"] != "message"]
+    assert events.count("connect") == 2
+
+
+class OneChardev:
+    """The parts of a machine that has the given chardev."""
+
+    def __init__(self, disk, chardev):
+        self.memory = disk._memory
+        self._chardev = chardev
+
+    def claim_chardev(self, device_type, id):
+        assert (device_type, id) == ("vhost-user-blk", "c")
+        return self._chardev
