@@ -1,17 +1,93 @@
-"""What many tests share: a network namespace of their own, for root and non-root alike."""
+"""What many tests share: vhost-user servers, and a network namespace for root and non-root."""
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import pickle
+import shutil
+import subprocess
 import sys
+import time
 import traceback
 
 import pytest
 from _pytest.runner import runtestprotocol
 
 from qemu_sim.testing import netns as namespaces
+from qemu_sim.testing.listening import is_listening
+
+_IMAGE_SIZE = 64 << 20
+# Children find the package as this process does, installed or not.
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+class ServerProcess:
+    """A running vhost-user-blk server; `kind` is its program, "embedded" for our own."""
+
+    def __init__(self, kind: str, directory: str) -> None:
+        self.kind = kind
+        self.path = os.path.join(directory, "server.sock")
+        self.image = os.path.join(directory, "image")
+        self.log_path = os.path.join(directory, "log")
+        with open(self.image, "wb") as image:
+            image.truncate(_IMAGE_SIZE)
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command(), env=_ENVIRONMENT)
+        deadline = time.monotonic() + 10
+        while not is_listening(self.path):
+            assert self.process.poll() is None, "the server has ended"
+            assert time.monotonic() < deadline, "the server does not listen"
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+
+    def read_image(self, offset: int, length: int) -> bytes:
+        with open(self.image, "rb") as image:
+            image.seek(offset)
+            return image.read(length)
+
+    def write_image(self, offset: int, data: bytes) -> None:
+        with open(self.image, "r+b") as image:
+            image.seek(offset)
+            image.write(data)
+
+    def log(self) -> list[dict]:
+        with open(self.log_path) as lines:
+            return [json.loads(line) for line in lines]
+
+    def _command(self) -> list[str]:
+        if self.kind == "embedded":
+            ours = [sys.executable, "-m", "qemu_sim", "vhost-user-blk", "--log", self.log_path]
+            return [*ours, "--socket", self.path, "--image", self.image]
+        export = "type=vhost-user-blk,id=disk,node-name=image,writable=on,num-queues=4"
+        return [
+            "qemu-storage-daemon",
+            f"--blockdev=driver=file,node-name=image,filename={self.image}",
+            f"--export={export},addr.type=unix,addr.path={self.path}",
+        ]
+
+
+@pytest.fixture(params=["embedded", "qemu-storage-daemon"])
+def server(request, tmp_path):
+    if request.param != "embedded" and shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    running = ServerProcess(request.param, str(tmp_path))
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def environment():
+    """The environment for processes that import the package."""
+    return _ENVIRONMENT
 
 
 @functools.cache

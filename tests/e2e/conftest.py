@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
-import qemu_sim.testing.factory  # noqa: F401 - once, not in each test's own process
+# Not used here, but once in this process instead of once in each test's own.
+import qemu_sim.testing.factory
 import qemu_sim.testing.reports  # noqa: F401
-from qemu_sim.testing.ping import Ping
 from qemu_sim.testing.ping import Ping
 
 ADDRESS = "10.0.0.2"
@@ -112,11 +112,8 @@ class World:
         if self.disk_path is not None:
             self.moves_blocks(owner)
         after = [machine.query_guest() for machine in machines]
-        sent = [new["nic0"].frames_out - old["nic0"].frames_out for old, new in zip(before, after)]
-        assert sent[0] >= 10
-        assert sent[1:] == [0] * len(others)
-        for old, new in list(zip(before, after))[1:]:
-            assert new == old
+        assert after[0]["nic0"].frames_out >= before[0]["nic0"].frames_out + 10
+        assert after[1:] == before[1:]
         assert owner.execute("query-status")["running"]
 
     def moves_blocks(self, machine, more=20) -> None:

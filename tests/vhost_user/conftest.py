@@ -1,13 +1,8 @@
-"""vhost-user-blk servers, real and our own, and disks that use them."""
+"""Disks that use vhost-user-blk servers, real and our own."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -17,13 +12,6 @@ from qemu_sim.devices.vhost_user_blk_pci import VhostUserBlkPCI
 from qemu_sim.testing.listening import is_listening
 from qemu_sim.virtio.memory import GuestMemory
 
-_EMBEDDED = (
-    "import sys; from qemu_sim.vhost_user_blk.program import main; sys.exit(main(sys.argv[1:]))"
-)
-IMAGE_SIZE = 64 << 20
-# Children find the package as this process does, installed or not.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-
 
 async def wait_until(condition, what: str) -> None:
     """Fail unless `condition()` becomes true within 10 s."""
@@ -31,58 +19,6 @@ async def wait_until(condition, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not reached: {what}"
         await asyncio.sleep(0.001)
-
-
-class ServerProcess:
-    """A running server. `messages()` is what our own has logged, None for others."""
-
-    def __init__(self, kind: str, directory: str) -> None:
-        self.kind = kind
-        self.path = os.path.join(directory, "server.sock")
-        self.image = os.path.join(directory, "image")
-        self.log_path = os.path.join(directory, "log")
-        with open(self.image, "wb") as image:
-            image.truncate(IMAGE_SIZE)
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command(), env=ENVIRONMENT)
-        deadline = time.monotonic() + 10
-        while not is_listening(self.path):
-            assert self.process.poll() is None, "the server has ended"
-            assert time.monotonic() < deadline, "the server does not listen"
-            time.sleep(0.005)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        if os.path.exists(self.path):
-            os.unlink(self.path)
-
-    def read_image(self, offset: int, length: int) -> bytes:
-        with open(self.image, "rb") as image:
-            image.seek(offset)
-            return image.read(length)
-
-    def write_image(self, offset: int, data: bytes) -> None:
-        with open(self.image, "r+b") as image:
-            image.seek(offset)
-            image.write(data)
-
-    def log(self) -> list[dict]:
-        with open(self.log_path) as lines:
-            return [json.loads(line) for line in lines]
-
-    def _command(self) -> list[str]:
-        if self.kind == "embedded":
-            ours = [sys.executable, "-c", _EMBEDDED]
-            return [*ours, "--socket", self.path, "--image", self.image, "--log", self.log_path]
-        export = "type=vhost-user-blk,id=disk,node-name=image,writable=on,num-queues=4"
-        return [
-            "qemu-storage-daemon",
-            f"--blockdev=driver=file,node-name=image,filename={self.image}",
-            f"--export={export},addr.type=unix,addr.path={self.path}",
-        ]
 
 
 class Parts:
@@ -122,21 +58,6 @@ def count():
         await wait_until(lambda: disk.report()["requests"] >= goal, f"{number} requests more")
 
     return more
-
-
-@pytest.fixture(params=["embedded", "qemu-storage-daemon"])
-def server(request, tmp_path):
-    if request.param != "embedded" and shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
-    running = ServerProcess(request.param, str(tmp_path))
-    yield running
-    running.kill()
-
-
-@pytest.fixture
-def environment():
-    """The environment for processes that import the package."""
-    return ENVIRONMENT
 
 
 @pytest.fixture
