@@ -9,6 +9,7 @@ All clients share the model. The log, if there is one, gets a JSON object a line
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -43,7 +44,8 @@ class Server:
         """End all connections and remove the socket."""
         asyncio.get_running_loop().remove_reader(self._listener.fileno())
         self._listener.close()
-        os.unlink(self._path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
         for client in list(self._clients):
             client.close()
 

@@ -165,10 +165,12 @@ class MessageReader:
         if len(self._buffer) < end:
             return None
         payload = bytes(self._buffer[_HEADER.size : end])
-        fds = self._claim(request, expected_fds(request, flags, payload))
+        count = expected_fds(request, flags, payload)
+        if len(self._fds) > count and len(self._buffer) == end:
+            more = len(self._fds) - count
+            raise WireError(f"{more} descriptors more than {request_name(request)} takes")
+        fds = self._claim(request, count)
         del self._buffer[:end]
-        if self._fds and not self._buffer:
-            raise WireError(f"{len(self._fds)} descriptors more than {request_name(request)} takes")
         return Message(request, flags, payload, fds)
 
     def close(self) -> None:

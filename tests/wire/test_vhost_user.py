@@ -134,6 +134,16 @@ def test_descriptors_that_nothing_announces():
     reader.close()
 
 
+def test_none_is_forgotten_when_there_are_too_many():
+    reader = MessageReader()
+    fds = eventfds(3)
+    reader.feed(vhost_user.encode(Request.SET_VRING_KICK, vhost_user.encode_u64(0)), fds)
+    with pytest.raises(WireError, match="2 descriptors more than SET_VRING_KICK takes"):
+        reader.next()
+    reader.close()
+    assert all(fd.closed for fd in fds)
+
+
 def test_descriptors_that_did_not_come():
     reader = MessageReader()
     reader.feed(vhost_user.encode(Request.SET_VRING_KICK, vhost_user.encode_u64(0)))
