@@ -44,12 +44,12 @@ class MachineFactory:
         pass_fds: Sequence[int] = (),
         timeout: float = TIMEOUT,
     ) -> SimMachine:
-        """Start a machine. Raises StartFailed.
+        """Start a machine. Raises StartFailed. It stays in the foreground: no -daemonize.
 
         `pass_fds` are descriptors that `argv` names by number. They belong to the machine
         from then on: a daemon inherits them and they are closed here.
         """
-        made, machine = self._make(name, mode, pass_fds)
+        made, machine = self._make(argv, name, mode, pass_fds)
         self._thread.call(machine.start(argv, timeout), 2 * timeout)
         return made
 
@@ -62,7 +62,7 @@ class MachineFactory:
         timeout: float = TIMEOUT,
     ) -> SimMachine:
         """Do the same without blocking the caller's event loop, which may serve the machine."""
-        made, machine = self._make(name, mode, pass_fds)
+        made, machine = self._make(argv, name, mode, pass_fds)
         await self._thread.wait(machine.start(argv, timeout))
         return made
 
@@ -85,8 +85,10 @@ class MachineFactory:
         return complaints + self._census.complaints()
 
     def _make(
-        self, name: str | None, mode: str | None, pass_fds: Sequence[int]
+        self, argv: Sequence[str], name: str | None, mode: str | None, pass_fds: Sequence[int]
     ) -> tuple[SimMachine, AsyncMachine]:
+        if "-daemonize" in argv:
+            raise ValueError("-daemonize: the fixture would lose the process it has to end")
         name = name or f"vm{len(self._machines)}"
         if any(machine.name == name for machine in self._machines):
             raise ValueError(f"this test has a machine '{name}' already")

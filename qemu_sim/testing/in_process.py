@@ -10,7 +10,7 @@ from qemu_sim.argv.parse import parse
 from qemu_sim.argv.reading import Asked
 from qemu_sim.argv.report import Report
 from qemu_sim.host import Host
-from qemu_sim.machine.configuration import StartError
+from qemu_sim.machine.configuration import Configuration, StartError
 from qemu_sim.testing.launch import STOP_TIMEOUT, StartFailed
 
 
@@ -34,16 +34,20 @@ class InProcess:
 
     async def start(self, arguments: list[str]) -> None:
         """Return once it runs. Raises StartFailed with what it would have printed."""
-        host = None
         try:
-            host = Host(parse(arguments, Report("qemu-sim")))
-            await host.start()
+            configuration = parse(arguments, Report("qemu-sim"))
+            _refuse_process_options(configuration)
+            self._host = Host(configuration)
         except (StartError, Asked) as error:
-            if host is not None:
-                await host.close()
-            raise StartFailed("\n".join(str(text) for text in error.args)) from None
-        self._host = host
-        self._life = asyncio.create_task(self._live(host), name=f"machine {self._name}")
+            raise _start_failed(error) from None
+        try:
+            await self._host.start()
+        except BaseException as error:
+            await self._host.close()
+            if isinstance(error, StartError):
+                raise _start_failed(error) from None
+            raise
+        self._life = asyncio.create_task(self._live(), name=f"machine {self._name}")
 
     async def wait(self) -> int:
         """Return the exit status."""
@@ -80,8 +84,27 @@ class InProcess:
         bugs = self._host.machine.bugs if self._life is not None else []
         return self._complaints + ["".join(traceback.format_exception(bug)) for bug in bugs]
 
-    async def _live(self, host: Host) -> int:
+    async def _live(self) -> int:
         try:
-            return await host.wait()
+            return await self._host.wait()
         finally:
-            await host.close()
+            await self._host.close()
+
+
+def _start_failed(error: Exception) -> StartFailed:
+    return StartFailed("\n".join(str(text) for text in error.args))
+
+
+def _refuse_process_options(configuration: Configuration) -> None:
+    """Refuse what would change, or kill, the test's own process. Raises StartError."""
+    faults = configuration.sim.get("fault", [])
+    names = [text.partition("@")[0] for text in ([faults] if isinstance(faults, str) else faults)]
+    given = {
+        "-pidfile": configuration.pidfile,
+        "-name process=": configuration.process_name,
+        "-run-with exit-with-parent=": configuration.exit_with_parent,
+        "-sim fault=die": "die" in names,
+    }
+    for option, value in given.items():
+        if value:
+            raise StartError(f"{option}: needs a process of its own: use qemu_sim_mode 'daemon'")
