@@ -88,6 +88,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 pass_fds=self._pass_fds,
+                process_group=0,  # Ctrl-C is for pytest, which then ends it in order
                 env=_environment(),
             )
         for number in self._pass_fds:
