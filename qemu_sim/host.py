@@ -9,6 +9,7 @@ that a client finds the machine complete.
 from __future__ import annotations
 
 import os
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 from qemu_sim import faults
@@ -162,15 +163,23 @@ def _options(configuration: Configuration, sim: dict[str, Any]) -> MachineOption
         incoming=configuration.incoming is not None,
         profile=sim.get("profile"),
         extensions=sim.get("extensions", True),
-        guest_ipv4=_addresses(sim.get("guest-ipv4")),
-        guest_ipv6=_addresses(sim.get("guest-ipv6")),
+        guest_ipv4=_addresses(sim, "guest-ipv4", AF_INET),
+        guest_ipv6=_addresses(sim, "guest-ipv6", AF_INET6),
         phase_timeout=sim.get("phase-timeout", 10.0),
         check_peer=sim.get("peer-check", True),
     )
 
 
-def _addresses(text: str | None) -> frozenset[str]:
-    return frozenset(text.split(":" if "." in text else ";")) if text else frozenset()
+def _addresses(sim: dict[str, Any], key: str, family: int) -> frozenset[str]:
+    addresses: list[str] = sim.get(key, [])
+    for address in addresses:
+        try:
+            inet_pton(family, address)
+        except OSError:
+            raise StartError(
+                f"-sim: Parameter '{key}' expects an address, not '{address}'"
+            ) from None
+    return frozenset(addresses)
 
 
 def _inherited(numbers: str | None) -> list[Fd]:
