@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 
 import pytest
 
@@ -178,6 +179,22 @@ def test_ledger_knows_foreign_blocks():
     assert "not what was written as number 7" in ledger.check(3, ledger.content(3, 6))
     assert "not what was written" in ledger.check(3, ledger.content(4, 7))
     memory.close()
+
+
+@pytest.mark.parametrize("server", ["embedded"], indirect=True)
+async def test_a_server_that_does_not_finish(disk, server, count, reach, monkeypatch):
+    monkeypatch.setattr("qemu_sim.devices.vhost_user_blk_pci._DRAIN_TIMEOUT", 0.05)
+    disk.start_load(8, write=False)
+    await count(disk, 10)
+    server.process.send_signal(signal.SIGSTOP)
+    driver = disk._disk._driver
+    await reach(lambda: driver.unanswered(0) + driver.unanswered(1) == 8, "all wait for it")
+    disk.halt()
+    with pytest.raises(QMPError, match=r"'disk0': the server has not finished its requests within"):
+        await disk.drain()
+    server.process.send_signal(signal.SIGCONT)
+    await disk.drain()
+    assert not disk.backend.state.started
 
 
 async def test_a_server_that_leaves_before_the_guest_starts(make_disk, server, caplog, reach):

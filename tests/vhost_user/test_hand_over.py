@@ -103,18 +103,21 @@ async def test_adopt_and_roll_back(quiet, target, count):
 
 async def test_there_and_back(quiet, target, count):
     here, there = quiet, target
-    for _ in range(10):
+    census = set()
+    for _ in range(40):
         state, fds = moved(here)
         there.backend.adopt(state, fds)
         there.load(json.loads(json.dumps(here.save())))
         here.backend.release()
         there.backend.activate()
         there.run()
-        await count(there, 50)
+        await count(there, 20)
+        census.add(len(open_descriptors()))
         assert there.report()["errors"] == 0
         there.halt()
         there.backend.quiesce()
         here, there = there, here
+    assert len(census) == 1
 
 
 @own_server
