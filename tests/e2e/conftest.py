@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -73,6 +74,12 @@ class World:
             self.use_disk(source)
         return source, destination.result()
 
+    def migrate(self, source, uri, **arguments) -> None:
+        """Begin to migrate to any address."""
+        capabilities = [{"capability": "events", "state": True}]
+        source.execute("migrate-set-capabilities", capabilities=capabilities)
+        source.execute("migrate", uri=uri, backend_transfer=True, **arguments)
+
     def use_disk(self, machine, depth=4) -> None:
         """Put the disk under a load of writes that are read back and verified."""
         machine.execute(
@@ -88,15 +95,20 @@ class World:
     @contextmanager
     def pinging(self):
         """Ping the guest all the while; the counts are in the dict once it is over."""
-        ping, counts = Ping(ADDRESS), {}
-        thread = threading.Thread(target=ping.run, args=(1 << 15, 0.002))
-        thread.start()
+        counts: dict = {}
+        # As many flows as it takes for the kernel to use each of a few queues.
+        pings = [Ping(f"10.0.0.{2 + flow}") for flow in range(2 * self.queues - 1)]
+        threads = [threading.Thread(target=ping.run, args=(1 << 15, 0.003)) for ping in pings]
+        for thread in threads:
+            thread.start()
         try:
             yield counts
         finally:
-            ping.stop()
-            thread.join()
-            counts.update(ping.report())
+            for ping, thread in zip(pings, threads, strict=True):
+                ping.stop()
+                thread.join()
+                for name, count in ping.report().items():
+                    counts[name] = counts.get(name, 0) + count
 
     def tap_exists(self) -> bool:
         """Whether anybody at all holds tap0."""
@@ -148,11 +160,17 @@ def disk(make_disk):
 
 
 @pytest.fixture
-def world(netns, make_machine, disk):
-    return World(make_machine, netns, disk.path)
+def make_world(netns, make_machine):
+    """Make a World of a disk's socket path, or of none."""
+    return partial(World, make_machine, netns)
 
 
 @pytest.fixture
-def net_world(netns, make_machine):
+def world(make_world, disk):
+    return make_world(disk.path)
+
+
+@pytest.fixture
+def net_world(make_world):
     """Without a disk."""
-    return World(make_machine, netns, None)
+    return make_world(None)
