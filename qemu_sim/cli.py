@@ -84,7 +84,7 @@ def _run(configuration: Configuration, report: Report, daemon: Daemon | None) ->
     from qemu_sim.host import Host  # noqa: PLC0415
 
     async def serve() -> int:
-        host = Host(configuration)
+        host = Host(configuration, report.say)
 
         def killed(text: str) -> None:
             report.say(text)

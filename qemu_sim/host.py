@@ -9,8 +9,8 @@ that a client finds the machine complete.
 from __future__ import annotations
 
 import os
-from socket import AF_INET, AF_INET6, inet_pton
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from qemu_sim import faults
 from qemu_sim.commands import registry
@@ -18,22 +18,27 @@ from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.machine.configuration import Configuration, Given, MonitorSpec, StartError
 from qemu_sim.machine.machine import Machine
-from qemu_sim.machine.options import MIB, MachineOptions
+from qemu_sim.machine.settings import machine_options
 from qemu_sim.migration import address as migration_addresses
 from qemu_sim.monitor.chardev import MonitorChardev
 from qemu_sim.monitor.monitors import Monitors
 from qemu_sim.monitor.wire_log import WireLog
 from qemu_sim.qapi import extension
 
-_DEFAULT_MACHINE = "pc"
+if TYPE_CHECKING:
+    from qemu_sim.qtest.front_end import FrontEnd
 
 
 class Host:
     """A machine and what connects it to the world. `start` it, `wait`, then `close` it."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Read the settings; nothing of the host is taken yet. Raises StartError."""
+    def __init__(self, configuration: Configuration, say: Callable[[str], None]) -> None:
+        """Read the settings; nothing of the host is taken yet. Raises StartError.
+
+        What does not end the start is said to `say`.
+        """
         self._configuration = configuration
+        self._say = say
         try:
             sim = extension.sim_options(configuration.sim)
         except QMPError as error:
@@ -41,12 +46,13 @@ class Host:
         self._sim = sim
         self._wire_log = _open_log(sim.get("wire-log"))
         try:
-            self.machine = Machine(_options(configuration, sim), registry.names)
+            self.machine = Machine(machine_options(configuration, sim, say), registry.names)
         except QMPError as error:
             raise StartError(str(error)) from None
         self.monitors = Monitors(self.machine, self._wire_log)
         self._monitored = {spec.chardev: spec for spec in configuration.monitors}
         self._mqtt: Any = None
+        self._qtest: FrontEnd | None = None
 
     async def start(self) -> None:
         """Make every part, open the monitors, and let the machine run. Raises StartError."""
@@ -55,6 +61,7 @@ class Host:
         for given in self._configuration.chardevs:
             if given.values["id"] in self._monitored:
                 await self._open_monitor(self._monitored[given.values["id"]], given)
+        await self._start_qtest()
         await self._start_mqtt()
         await self._await_incoming()
         await self.machine.start()
@@ -66,6 +73,8 @@ class Host:
     async def close(self) -> None:
         """Give everything back; clients get their last answers first."""
         await self.monitors.close()
+        if self._qtest is not None:
+            self._qtest.close()
         if self._mqtt is not None:
             await self._mqtt.close()
         await self.machine.close()
@@ -133,6 +142,18 @@ class Host:
         except QMPError as error:
             raise StartError(f"-sim: {error}") from None
 
+    async def _start_qtest(self) -> None:
+        given = self._configuration.qtest
+        if given is None:
+            return
+        from qemu_sim.qtest.front_end import FrontEnd  # noqa: PLC0415 - only tests need it
+        from qemu_sim.qtest.log import Log  # noqa: PLC0415
+
+        with given.blame():
+            log = Log(self._configuration.qtest_log)
+            self._qtest = FrontEnd(self.machine, log, clocked=self._configuration.uses_qtest)
+            await self._qtest.open(given.values["backend"])
+
     async def _start_mqtt(self) -> None:
         url = self._sim.get("mqtt")
         if url is not None:
@@ -149,37 +170,6 @@ class Host:
             channels = [given.values["channel"]] if "channel" in given.values else None
             address = migration_addresses.parse(given.values.get("uri"), channels)
             self.machine.listen_for_migration(address, exit_on_error=True)
-
-
-def _options(configuration: Configuration, sim: dict[str, Any]) -> MachineOptions:
-    machine = configuration.machine
-    return MachineOptions(
-        name=configuration.name,
-        uuid=configuration.uuid,
-        machine_type=machine.get("type", _DEFAULT_MACHINE),
-        memory_size=configuration.memory.get("size") or 128 * MIB,
-        memory_backend=machine.get("memory-backend"),
-        start_paused=configuration.start_paused,
-        incoming=configuration.incoming is not None,
-        profile=sim.get("profile"),
-        extensions=sim.get("extensions", True),
-        guest_ipv4=_addresses(sim, "guest-ipv4", AF_INET),
-        guest_ipv6=_addresses(sim, "guest-ipv6", AF_INET6),
-        phase_timeout=sim.get("phase-timeout", 10.0),
-        check_peer=sim.get("peer-check", True),
-    )
-
-
-def _addresses(sim: dict[str, Any], key: str, family: int) -> frozenset[str]:
-    addresses: list[str] = sim.get(key, [])
-    for address in addresses:
-        try:
-            inet_pton(family, address)
-        except OSError:
-            raise StartError(
-                f"-sim: Parameter '{key}' expects an address, not '{address}'"
-            ) from None
-    return frozenset(addresses)
 
 
 def _inherited(numbers: str | None) -> list[Fd]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import DeviceNotFound, QMPError
-from qemu_sim.machine.qom import ObjectTree, lineage, type_properties
+from qemu_sim.machine.qom import ObjectTree, type_properties
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -44,13 +44,13 @@ def qom_list_types(
 ) -> list[dict[str, Any]]:
     """Return the types that are `implements` or descend from it."""
     profile = machine.profile
-    if implements is not None and "interface" in lineage(profile, implements):
+    if implements is not None and "interface" in profile.lineage(implements):
         raise QMPError(f"Which types implement interface '{implements}' is not recorded")
     return [
         kind
         for name, kind in profile.types.items()
         if (abstract or not kind.get("abstract"))
-        and (implements is None or implements in lineage(profile, name))
+        and (implements is None or implements in profile.lineage(name))
     ]
 
 
@@ -60,7 +60,7 @@ def qom_list_properties(machine: Machine, *, typename: str) -> list[dict[str, An
     profile = machine.profile
     if typename not in profile.types:
         raise DeviceNotFound(f"Class '{typename}' not found")
-    if "interface" in lineage(profile, typename):
+    if "interface" in profile.lineage(typename):
         raise QMPError("Parameter 'typename' expects a QOM type")
     found = type_properties(machine, profile.qom_properties, typename)
     if found is None:
@@ -75,7 +75,7 @@ def device_list_properties(machine: Machine, *, typename: str) -> list[dict[str,
     if typename not in profile.types:
         raise DeviceNotFound(f"Device '{typename}' not found")
     is_abstract = profile.types[typename].get("abstract", False)
-    if is_abstract or "device" not in lineage(profile, typename):
+    if is_abstract or "device" not in profile.lineage(typename):
         raise QMPError("Parameter 'typename' expects a non-abstract device type")
     found = type_properties(machine, profile.device_properties, typename)
     if found is None:

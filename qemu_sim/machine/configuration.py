@@ -83,6 +83,8 @@ class Configuration:
         "objects",
         "pidfile",
         "process_name",
+        "qtest",
+        "qtest_log",
         "sim",
         "start_paused",
         "uuid",
@@ -116,4 +118,12 @@ class Configuration:
         self.pidfile: str | None = None
         self.daemonize = False
         self.exit_with_parent = False
+        self.qtest: Given | None = None
+        self.qtest_log: str | None = None
         self.sim: dict[str, str | list[str]] = {}
+
+    @property
+    def uses_qtest(self) -> bool:
+        """Whether a test program, which then owns the clock, takes the place of the CPU."""
+        names = self.machine.get("accel", "").split(":")
+        return "qtest" in (*names, *(given.values.get("accel") for given in self.accelerators))

@@ -21,6 +21,7 @@ from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
 from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
+from qemu_sim.machine.global_properties import GlobalProperties
 from qemu_sim.machine.runstate import RunState
 from qemu_sim.migration.capabilities import Capabilities
 from qemu_sim.migration.migration import Migration
@@ -69,8 +70,7 @@ class Machine:
     @cached_property
     def schema(self) -> Schema:
         """The QMP schema of what exists here."""
-        names = frozenset(self._command_names()) | {"qmp_capabilities"}
-        return self.profile.interface(names, extensions=self.options.extensions)
+        return self.profile.extended_schema if self.options.extensions else self.profile.schema
 
     # The machine's life.
 
@@ -246,7 +246,8 @@ class Machine:
         )
 
     def _check_properties(self, kind: str, given: dict[str, Any], typed: bool) -> dict[str, Any]:
-        return parse_device_properties(
+        defaults = GlobalProperties(self.profile, self.options.globals).of(kind)
+        return defaults | parse_device_properties(
             self.profile, kind, given, typed=typed, extensions=self.options.extensions
         )
 

@@ -5,15 +5,25 @@ QEMU: qemu-options.hx; our own settings are those of `-sim`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.machine.topology import Topology
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.cpu_model import CpuModel
+    from qemu_sim.machine.global_properties import Global
 
 MIB = 1 << 20
+_ONE_CPU = Topology(1, 1, {})
 
 
 @dataclass(frozen=True, slots=True)
 class MachineOptions:
     """Settings of one machine; the defaults are QEMU's.
 
+    `properties` are those of the machine object that were given, by their QOM name.
+    `cpu` is None for the model that the machine type has by default.
     `memory_size` is in bytes, `phase_timeout` in seconds. `incoming`: it waits for a
     migration. `guest_ipv4` and `guest_ipv6` are the addresses that the simulated guest
     answers for, empty for any.
@@ -22,6 +32,11 @@ class MachineOptions:
     name: str | None = None
     uuid: str | None = None
     machine_type: str = "none"
+    properties: dict[str, Any] = field(default_factory=dict)
+    accelerator: str = "tcg"
+    cpu: CpuModel | None = None
+    topology: Topology = _ONE_CPU
+    globals: tuple[Global, ...] = ()
     memory_size: int = 128 * MIB
     memory_backend: str | None = None
     start_paused: bool = False

@@ -144,7 +144,11 @@ class ObjectTree:
         empty_too = self._profile.version >= _ALWAYS_THERE
         if empty_too:
             self._root.add("backend", _CONTAINER)
-        machine = self._root.add("machine", f"{self._machine.machine_type}-machine")
+        machine = self._root.add(
+            "machine",
+            f"{self._machine.machine_type}-machine",
+            dict(self._machine.options.properties),
+        )
         objects = Node("/objects", _CONTAINER)
         self._grow_ram(machine, objects)
         for each in board.objects.values():
@@ -222,7 +226,7 @@ class ObjectTree:
     def _defaults(self, node: Node) -> dict[str, Any]:
         """Defaults that are values, too: not those that older machine types replace."""
         kinds = [node, *node.children.values()]  # a proxy shows what its backend has
-        line = {name for each in kinds for name in lineage(self._profile, each.qom_type)}
+        line = {name for each in kinds for name in self._profile.lineage(each.qom_type)}
         compat = self._profile.compat_properties.get(self._machine.machine_type, [])
         replaced = {each["property"] for each in compat if each["qom-type"] in line}
         return {
@@ -266,15 +270,6 @@ def type_properties(machine: Machine, pool: Pool, name: str) -> list[Entry] | No
     if listed is not None and machine.options.extensions:
         listed = listed + extension.device_properties(name)
     return listed
-
-
-def lineage(profile: Profile, name: str | None) -> list[str]:
-    """Return a type's name, its parent's and so on; empty for an unknown type."""
-    line = []
-    while name in profile.types:
-        line.append(name)
-        name = profile.types[name].get("parent")
-    return line
 
 
 def _spoken(id: str | None) -> str:

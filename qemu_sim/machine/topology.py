@@ -5,19 +5,21 @@ QEMU: hw/core/machine-smp.c (machine_parse_smp_config)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi.keyval import parse_integer
 
+Version = tuple[int, int, int]
+
 # From the outermost to the innermost. Only PC machines have dies and modules.
 _PC_LEVELS = ("sockets", "dies", "modules", "cores", "threads")
 _PLAIN_LEVELS = ("sockets", "cores", "threads")
 _ALL_LEVELS = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
+_SINCE = {"drawers": (8, 2, 0), "books": (8, 2, 0), "modules": (9, 1, 0)}
 # Cores, sockets and threads can be computed; these are one unless it is said.
 _UNSAID = {"dies": 1, "modules": 1}
-_KEYS = ("cpus", *_ALL_LEVELS, "maxcpus")
 _INT32 = 1 << 31
 
 
@@ -28,18 +30,28 @@ class Topology(NamedTuple):
     maxcpus: int
     levels: dict[str, int]
 
+    def to_qapi(self, version: Version) -> dict[str, int]:
+        """Return the SMPConfiguration that a QEMU of this version shows."""
+        counts = {level: self.levels.get(level, 1) for level in _levels_of(version)}
+        return {"cpus": self.cpus, "maxcpus": self.maxcpus, **counts}
 
-def topology(smp: Mapping[str, str], machine: str, most: int) -> Topology:
+
+def topology(
+    smp: Mapping[str, str], machine: str, most: int, version: Version = (11, 1, 0)
+) -> Topology:
     """Return what the texts of -smp mean for `machine`, which takes at most `most` CPUs.
 
     Raises QMPError in QEMU's words. What is not given is computed: cores first, then
     sockets, then threads.
     """
-    given = _read(smp)
-    supported = _PC_LEVELS if machine.startswith(("pc-", "isapc")) else _PLAIN_LEVELS
-    for level in _ALL_LEVELS:
+    known = _levels_of(version)
+    given = _read(smp, ("cpus", *known, "maxcpus"))
+    levels_here = _PC_LEVELS if machine.startswith(("pc-", "isapc")) else _PLAIN_LEVELS
+    supported = [level for level in levels_here if level in known]
+    for level in known:
         if level not in supported and given.get(level, 1) > 1:
-            raise QMPError(f"{level} > 1 not supported by this machine's CPU topology")
+            more_than_one = " > 1" if "modules" in known else ""
+            raise QMPError(f"{level}{more_than_one} not supported by this machine's CPU topology")
     levels = {level: given.get(level, _UNSAID.get(level, 0)) for level in supported}
     cpus, maxcpus = _fill(levels, given.get("cpus", 0), given.get("maxcpus", 0))
     _check(levels, cpus, maxcpus)
@@ -50,10 +62,14 @@ def topology(smp: Mapping[str, str], machine: str, most: int) -> Topology:
     return Topology(cpus, maxcpus, levels)
 
 
-def _read(smp: Mapping[str, str]) -> dict[str, int]:
+def _levels_of(version: Version) -> list[str]:
+    return [level for level in _ALL_LEVELS if version >= _SINCE.get(level, version)]
+
+
+def _read(smp: Mapping[str, str], known: Collection[str]) -> dict[str, int]:
     given = {}
     for key, text in smp.items():
-        if key not in _KEYS:
+        if key not in known:
             raise QMPError(f"Parameter 'smp.{key}' is unexpected")
         given[key] = parse_integer(f"smp.{key}", text)
     if 0 in given.values():

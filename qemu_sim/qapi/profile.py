@@ -57,7 +57,6 @@ class Profile:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._interfaces: dict[tuple[frozenset[str], bool], Schema] = {}
 
     @property
     def version(self) -> tuple[int, int, int]:
@@ -84,15 +83,27 @@ class Profile:
 
         return Schema(self.section("query-qmp-schema"), self.section("member-types"))
 
-    def interface(self, commands: frozenset[str], *, extensions: bool) -> Schema:
-        """The schema of these commands only, with our extension or without; shared."""
+    @cached_property
+    def extended_schema(self) -> Schema:
+        """The recorded interface and our extension of it."""
         from qemu_sim.qapi import extension  # noqa: PLC0415 - the greeting needs none
 
-        key = commands, extensions
-        if key not in self._interfaces:
-            whole = extension.merged(self.schema) if extensions else self.schema
-            self._interfaces[key] = whole.restricted_to(commands)
-        return self._interfaces[key]
+        return extension.merged(self.schema)
+
+    @cached_property
+    def preconfig_commands(self) -> frozenset[str]:
+        """The commands that run before the machine is initialized (--preconfig)."""
+        return frozenset(self.section("allow-preconfig"))
+
+    @cached_property
+    def idle_answers(self) -> dict[str, dict[str, Entry]]:
+        """What commands without arguments answer on an idle machine.
+
+        {family: {command: {"return": value} or {"error": [class, text]}}}; the families
+        are "none", "pc", "q35" and "microvm".
+        """
+        answers: dict[str, dict[str, Entry]] = self.section("idle-answers")
+        return answers
 
     def has_section(self, command: str) -> bool:
         """Whether a command's answer was recorded."""
@@ -138,6 +149,14 @@ class Profile:
     def types(self) -> dict[str, Entry]:
         """ObjectTypeInfo (name, parent, maybe abstract) of every QOM type, by name."""
         return {each["name"]: each for each in self.section("qom-list-types")}
+
+    def lineage(self, name: str | None) -> list[str]:
+        """Return a type's name, its parent's and so on; empty for an unknown type."""
+        line = []
+        while name in self.types:
+            line.append(name)
+            name = self.types[name].get("parent")
+        return line
 
     @cached_property
     def device_properties(self) -> Pool:

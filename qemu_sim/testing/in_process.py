@@ -35,9 +35,10 @@ class InProcess:
     async def start(self, arguments: list[str]) -> None:
         """Return once it runs. Raises StartFailed with what it would have printed."""
         try:
-            configuration = parse(arguments, Report("qemu-sim"))
+            report = Report("qemu-sim")
+            configuration = parse(arguments, report)
             _refuse_process_options(configuration)
-            self._host = Host(configuration)
+            self._host = Host(configuration, report.say)
         except (StartError, Asked) as error:
             raise _start_failed(error) from None
         try:

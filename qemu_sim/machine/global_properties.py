@@ -1,0 +1,54 @@
+"""Defaults that -global gives to the properties of a device type, and of what derives from it.
+
+QEMU: hw/core/qdev-properties.c (qdev_prop_set_globals, qdev_prop_check_globals)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim import catalog
+from qemu_sim.errors import QMPError
+from qemu_sim.qapi.device_properties import parse_device_properties
+
+if TYPE_CHECKING:
+    from qemu_sim.qapi.profile import Profile
+
+Global = tuple[str, str, str]  # type, property, value
+
+
+class GlobalProperties:
+    """All of one machine, in the order of the command line."""
+
+    def __init__(self, profile: Profile, given: Sequence[Global]) -> None:
+        self._profile = profile
+        self._given = given
+
+    def of(self, device_type: str) -> dict[str, Any]:
+        """Return the defaults of a type, checked and typed. Raises QMPError in QEMU's words."""
+        line = self._profile.lineage(device_type) if self._given else ()
+        values: dict[str, Any] = {}
+        for owner, name, text in self._given:
+            if owner in line:
+                try:
+                    values |= parse_device_properties(self._profile, device_type, {name: text})
+                except QMPError as error:
+                    raise QMPError(f"can't apply global {owner}.{name}={text}: {error}") from None
+        return values
+
+    def unused(self, made: Collection[str]) -> Iterator[str]:
+        """Yield a warning for each that has no effect.
+
+        `made` are the types of what this machine has beside its devices. A device that is
+        simulated may still be plugged, so its defaults are never called unused.
+        """
+        for owner, name, text in self._given:
+            if "device" not in self._profile.lineage(owner):
+                yield f"global {owner}.{name} has invalid class name"
+            elif owner not in made and not self._is_simulated(owner):
+                yield f"global {owner}.{name}={text} not used"
+
+    def _is_simulated(self, owner: str) -> bool:
+        types = catalog.names("qemu_sim.devices", "")
+        return any(owner in self._profile.lineage(each) for each in types)

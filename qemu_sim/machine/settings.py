@@ -1,0 +1,108 @@
+"""The settings of a machine, made of what a command line asks for.
+
+QEMU: system/vl.c (qemu_apply_machine_options, configure_accelerators, qemu_init)
+
+What depends on the machine type or on the profile is checked here, in QEMU's order, before
+the machine exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.errors import QMPError
+from qemu_sim.machine import accelerator, memory_limits
+from qemu_sim.machine.configuration import StartError
+from qemu_sim.machine.machine_properties import machine_properties
+from qemu_sim.machine.options import MachineOptions
+from qemu_sim.machine.topology import Topology, topology
+from qemu_sim.qapi import profile as profiles
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.configuration import Configuration
+    from qemu_sim.machine.cpu_model import CpuModel
+    from qemu_sim.machine.global_properties import Global
+    from qemu_sim.qapi.profile import Profile
+
+_DEFAULT_MACHINE = "pc"
+
+
+def machine_options(
+    configuration: Configuration, sim: dict[str, Any], say: Callable[[str], None]
+) -> MachineOptions:
+    """Return the settings; what does not end the start is said to `say`.
+
+    `sim` holds the checked settings of -sim. Raises QMPError, or StartError where the
+    message names an option.
+    """
+    given = configuration.machine
+    profile = profiles.load(sim.get("profile"))
+    machine_type = profile.resolve_machine(given.get("type", _DEFAULT_MACHINE))
+    cpus = _topology(profile, machine_type, given.get("smp", {}))
+    memory = memory_limits.from_machine_property(given.get("memory", {})) | configuration.memory
+    size = memory_limits.memory_size(memory)
+    shown = {
+        "smp": cpus.to_qapi(profile.version),
+        "memory": memory_limits.to_machine_property(memory, size),
+    }
+    properties = machine_properties(profile, machine_type, given)
+    accelerated = accelerator.choose(profile, given.get("accel"), configuration.accelerators, say)
+    defaults = _globals(configuration)
+    return MachineOptions(
+        name=configuration.name,
+        uuid=configuration.uuid,
+        machine_type=machine_type,
+        properties=shown | properties,
+        accelerator=accelerated,
+        cpu=_cpu(profile, configuration.cpu, accelerated, defaults),
+        topology=cpus,
+        globals=defaults,
+        memory_size=size,
+        memory_backend=given.get("memory-backend"),
+        start_paused=configuration.start_paused,
+        incoming=configuration.incoming is not None,
+        profile=sim.get("profile"),
+        extensions=sim.get("extensions", True),
+        guest_ipv4=_addresses(sim, "guest-ipv4", AF_INET),
+        guest_ipv6=_addresses(sim, "guest-ipv6", AF_INET6),
+        phase_timeout=sim.get("phase-timeout", 10.0),
+        check_peer=sim.get("peer-check", True),
+    )
+
+
+def _topology(profile: Profile, machine_type: str, smp: Any) -> Topology:
+    if not isinstance(smp, dict):
+        raise QMPError("Invalid parameter type for 'smp', expected: object")
+    most = profile.machines[machine_type]["cpu-max"]
+    return topology(smp, machine_type, most, profile.version)
+
+
+def _cpu(
+    profile: Profile, text: str | None, accelerated: str, defaults: tuple[Global, ...]
+) -> CpuModel | None:
+    if text is None:
+        return None
+    from qemu_sim.machine.cpu_model import cpu_model  # noqa: PLC0415 - only with -cpu
+
+    return cpu_model(profile, text, accelerated, defaults)
+
+
+def _globals(configuration: Configuration) -> tuple[Global, ...]:
+    return tuple(
+        (given.values["driver"], given.values["property"], given.values["value"])
+        for given in configuration.globals
+    )
+
+
+def _addresses(sim: dict[str, Any], key: str, family: int) -> frozenset[str]:
+    addresses: list[str] = sim.get(key, [])
+    for address in addresses:
+        try:
+            inet_pton(family, address)
+        except OSError:
+            raise StartError(
+                f"-sim: Parameter '{key}' expects an address, not '{address}'"
+            ) from None
+    return frozenset(addresses)
