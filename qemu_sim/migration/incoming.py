@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import ram
+from qemu_sim.migration.stream import said
 from qemu_sim.migration.transfer import Entry, Plan, switched_off
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, RAM, read_backend
 from qemu_sim.wire import vmstream
@@ -146,15 +147,15 @@ class Incoming:
 
     async def _command(self, message: vmstream.Message) -> None:
         if message.code == vmstream.COMMAND_ABORT:
-            raise _taken_back(message)
+            raise said(message)
         if message.code != vmstream.COMMAND_OFFER or self._opened:
             raise WireError(f"Unknown command 0x{message.code:x} in the migration stream")
         await self._machine.hooks.reach("offer-received")
         await self._offer(message.body)
 
     async def _offer(self, offer: dict[str, Any]) -> None:
+        self.plan = Plan()  # from here on the source listens to what is refused
         await self._check_path(offer)
-        self.plan = Plan()
         for offered in offer["devices"]:
             self._judge(offered, self.plan)
         await self._adopt_ram(offer["ram"])
@@ -305,7 +306,7 @@ class Incoming:
                 raise self._lost() from None
             raise MigrationError(f"{error}; what was received is closed") from None
         if kind == vmstream.COMMAND and message.code == vmstream.COMMAND_ABORT:
-            raise _taken_back(message)
+            raise said(message)
         if kind != vmstream.COMMAND or message.code != vmstream.COMMAND_COMMIT:
             raise WireError(f"message 0x{message.code:x} where commit was expected")
         return message
@@ -339,10 +340,6 @@ class Incoming:
     def _report(self, plan: Plan) -> dict[str, Any]:
         devices = {entry.device.path: entry.blackout_us for entry in self._adopted}
         return {"blackout-us": plan.blackout_us, "devices": devices}
-
-
-def _taken_back(message: vmstream.Message) -> MigrationError:
-    return MigrationError(f"the source took it back: {message.body.get('reason')}")
 
 
 def _check_offer(offer: dict[str, Any]) -> None:

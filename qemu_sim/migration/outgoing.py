@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.fds import Fd
 from qemu_sim.migration import ram
+from qemu_sim.migration.stream import said
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, Sections
 from qemu_sim.wire import vmstream
 
@@ -139,7 +140,8 @@ class Outgoing:
         await self._expect(vmstream.REPLY_READY, "the destination to be ready")
         await hooks.reach("ready-received")
         if self._stream.ended:
-            raise MigrationError("the destination left before commit")
+            word = self._stream.last_word()
+            raise word or MigrationError("the destination left before commit")
         # Nothing is queued, so this either reaches the destination's socket or raises.
         self.committed = True
         self._stream.write(vmstream.command(vmstream.COMMAND_COMMIT, self._commit_body()))
@@ -239,7 +241,7 @@ class Outgoing:
         message = await vmstream.read_message(self._stream)
         if message.code == vmstream.REPLY_REFUSED:
             self._note_refusal(message.body)
-            raise MigrationError(str(message.body.get("reason")))
+            raise said(message)
         if message.code != code:
             raise WireError(f"message 0x{message.code:x} where {what} was expected")
         return message.body

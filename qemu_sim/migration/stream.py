@@ -16,7 +16,6 @@ import collections
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any
 
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.fds import Fd, close_all
@@ -26,6 +25,10 @@ from qemu_sim.wire import vmstream
 _BUFFER_HIGH = 4 << 20  # bytes read ahead; more stays in the kernel
 _WRITE_SIZE = 64 << 10  # bytes gathered before they are sent
 _WRITE_HIGH = 1 << 20  # bytes queued before a writer waits
+_LAST_WORDS = {
+    vmstream.REPLY_REFUSED: "",
+    vmstream.COMMAND_ABORT: "the source took it back: ",
+}
 
 
 class Stream:
@@ -118,11 +121,16 @@ class Stream:
             raise MigrationError(f"timeout while sending to {self.phase}") from None
         except (OSError, WireError) as error:
             await self._read_to_end()
-            raise self._refusal() or _broken("write to", error) from None
+            raise self.last_word() or _broken("write to", error) from None
 
     async def flush_some(self) -> None:
         """Wait only if much is queued."""
         await self.flush(_WRITE_HIGH)
+
+    def last_word(self) -> MigrationError | None:
+        """What the peer said before it left, if it did; better than "broken pipe"."""
+        message = _last_message(bytes(self._buffer))
+        return None if message is None else said(message)
 
     def close(self) -> None:
         """Send what is written, end the connection and drop descriptors nobody claimed."""
@@ -191,16 +199,15 @@ class Stream:
         except MigrationError:
             return
 
-    def _refusal(self) -> MigrationError | None:
-        """What the peer said before it left; better than "broken pipe"."""
-        body = refusal_in(bytes(self._buffer))
-        return None if body is None else MigrationError(str(body.get("reason")))
+
+def said(message: vmstream.Message) -> MigrationError:
+    """Return the error that a peer's last message is about."""
+    return MigrationError(f"{_LAST_WORDS[message.code]}{message.body.get('reason')}")
 
 
-def refusal_in(data: bytes) -> dict[str, Any] | None:
-    """Find a complete `refused` message at the end of a return path's unread bytes."""
-    mark = vmstream.reply(vmstream.REPLY_REFUSED, {})[:4]
-    at = data.rfind(mark)
+def _last_message(data: bytes) -> vmstream.Message | None:
+    """Find a complete last message at the end of what was not read."""
+    at = max(data.rfind(vmstream.reply(code, {})[:4]) for code in _LAST_WORDS)
     if at < 0:
         return None
     reading = vmstream.read_message(_Bytes(data[at:]))
@@ -208,7 +215,9 @@ def refusal_in(data: bytes) -> dict[str, Any] | None:
         reading.send(None)
     except StopIteration as done:
         message: vmstream.Message = done.value
-        return message.body
+        return message
+    except (MigrationError, WireError):
+        return None
     raise AssertionError("reading from bytes does not wait")
 
 

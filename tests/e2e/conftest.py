@@ -6,10 +6,12 @@ the counters of each machine's guest.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -38,7 +40,7 @@ class World:
         self.netns = netns
         self.disk_path = disk_path
         self.queues = 1
-        self._make = make
+        self.raw = make
 
     def argv(self, *, queues=None, disk=None, machine="q35", tap="tap0", nic="", blk="") -> list:
         """Return a command line; `nic` and `blk` are more properties, such as ",mac=…"."""
@@ -57,13 +59,13 @@ class World:
 
     def source(self, *more, name="source", **options):
         """Start a machine that owns both."""
-        machine = self._make(*self.argv(**options), *more, name=name)
+        machine = self.raw(*self.argv(**options), *more, name=name)
         self.netns.up("tap0", "10.0.0.1/24")
         return machine
 
     def destination(self, *more, name="destination", **options):
         """Start a machine that waits for a migration."""
-        return self._make(*self.argv(**options), "-incoming", "defer", *more, name=name)
+        return self.raw(*self.argv(**options), "-incoming", "defer", *more, name=name)
 
     def pair(self, *more, load=True):
         """Start both at once with the same settings, and the source's use of its disk."""
@@ -174,3 +176,76 @@ def world(make_world, disk):
 def net_world(make_world):
     """Without a disk."""
     return make_world(None)
+
+
+class Relay:
+    """A process in the middle: what arrives at `path` goes on to `target`, and back.
+
+    `tamper(forth, data, fds)` sees each piece, `forth` from source to destination, and
+    returns what goes on, or None to cut the connection. Without it descriptors are lost.
+    """
+
+    def __init__(self, path, target, tamper=None, size=1 << 16) -> None:
+        self.path, self._target = path, target
+        self._tamper, self._size = tamper, size
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(1)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the end of the connection, or end what never came."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _run(self) -> None:
+        try:
+            source, _ = self._listener.accept()
+        except OSError:
+            return
+        with source, socket.socket(socket.AF_UNIX) as destination:
+            destination.connect(self._target)
+            back = threading.Thread(target=self._pass_on, args=(False, destination, source))
+            back.start()
+            self._pass_on(True, source, destination)
+            back.join()
+
+    def _pass_on(self, forth, here, there) -> None:
+        try:
+            while self._pass_on_one(forth, here, there):
+                pass
+        except ConnectionError:
+            pass
+        for sock in (here, there):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _pass_on_one(self, forth, here, there) -> bool:
+        if self._tamper is None:
+            data = here.recv(self._size)
+            there.sendall(data)
+            return bool(data)
+        data, fds, _, _ = socket.recv_fds(here, self._size, 16)
+        passed = self._tamper(forth, data, fds) if data else None
+        if passed is not None:
+            socket.send_fds(there, *passed)
+        for fd in fds:
+            os.close(fd)
+        return passed is not None
+
+
+@pytest.fixture
+def relay(tmp_path):
+    """Put a relay in front of a machine that waits for a migration; returns the way there."""
+    made = []
+
+    def make(destination, *args, **keywords):
+        target = destination.listen().removeprefix("unix:")
+        made.append(Relay(str(tmp_path / "relay"), target, *args, **keywords))
+        return f"unix:{made[-1].path}"
+
+    yield make
+    for each in made:
+        each.close()
