@@ -7,16 +7,18 @@ tests). Numbers travel between functions only as `Fd`.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from qemu_sim.errors import FdError
+
+if TYPE_CHECKING:
+    import ctypes
 
 _CLOSED = -1
 _SYS_KCMP = 312  # x86_64; Linux arch/x86/entry/syscalls/syscall_64.tbl
@@ -91,14 +93,22 @@ def same_open_file(pid_a: int, fd_a: int, pid_b: int, fd_b: int) -> bool:
     """Whether two descriptors, maybe of two processes, are one open file (kcmp(2))."""
     order: int = _libc().syscall(_SYS_KCMP, pid_a, pid_b, _KCMP_FILE, fd_a, fd_b)
     if order < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), "kcmp")
+        raise _last_error("kcmp")
     return order == 0
 
 
 @cache
 def _libc() -> ctypes.CDLL:
+    import ctypes  # noqa: PLC0415  (a fifth of the start-up, for nothing most of the time)
+
     return ctypes.CDLL(None, use_errno=True)
+
+
+def _last_error(call: str) -> OSError:
+    import ctypes  # noqa: PLC0415  (see _libc)
+
+    error = ctypes.get_errno()
+    return OSError(error, os.strerror(error), call)
 
 
 def open_descriptors(pid: int | str = "self") -> dict[int, str]:

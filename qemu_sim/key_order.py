@@ -18,7 +18,8 @@ _BUCKETS = 512
 @lru_cache(maxsize=4096)
 def bucket(name: str) -> int:
     """Bucket 0..511 of a member's name (hashed as UTF-8)."""
-    data = name.encode("utf-8", "surrogatepass")
+    # NUL is C0 80 inside QEMU, whose strings end at a zero byte.
+    data = name.encode("utf-8", "surrogatepass").replace(b"\0", b"\xc0\x80")
     value = 0x238F13AF * len(data)
     for position, byte in enumerate(data):
         value += byte << (5 * position % 24)

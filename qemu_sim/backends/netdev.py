@@ -10,10 +10,14 @@ queue.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qemu_sim.errors import MigrationError
 from qemu_sim.fds import Fd, TaggedFd, close_all
+
+if TYPE_CHECKING:
+    from qemu_sim.backends.chardev import Chardev
+    from qemu_sim.virtio.memory import GuestMemory
 
 Receive = Callable[[int, bytes], None]
 """Gets the queue pair and one Ethernet frame, without a virtio-net header."""
@@ -39,6 +43,10 @@ class Netdev:
         self.queues = 1
         self._given = list(fds)
 
+    def attach(self, chardev: Chardev, memory: GuestMemory) -> None:
+        """Use the chardev that the option `chardev` names, and guest RAM."""
+        raise NotImplementedError
+
     @property
     def is_open(self) -> bool:
         """Whether the host's resources are taken."""
@@ -59,6 +67,12 @@ class Netdev:
     def stop(self) -> None:
         """Read nothing from now on."""
         raise NotImplementedError
+
+    async def drain(self) -> None:
+        """Take back what a server has under way; nothing where there is no server."""
+
+    async def restart(self) -> None:
+        """Undo `drain`."""
 
     def send(self, queue: int, frame: bytes) -> bool:
         """Send one Ethernet frame; False when it was dropped on the way out."""

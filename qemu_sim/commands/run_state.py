@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 @command("query-status")
 def query_status(machine: Machine) -> dict[str, Any]:
     """Return the run state."""
-    status = {"status": machine.run_state.value, "running": machine.run_state.running}
+    # In the schema's order, because it decides between names of one hash bucket.
+    status: dict[str, Any] = {"running": machine.run_state.running}
     if machine.profile.version < (8, 1, 0):  # singlestep was dropped in 8.1
         status["singlestep"] = False
+    status["status"] = machine.run_state.value
     return status
 
 

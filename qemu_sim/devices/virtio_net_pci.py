@@ -71,6 +71,16 @@ class VirtioNetPCI(Device):
         if self._nic is not None:
             self._nic.stop()
 
+    async def drain(self) -> None:
+        """Have a vhost-user server give the rings back."""
+        if self._netdev is not None:
+            await self._netdev.drain()
+
+    async def restart(self) -> None:
+        """Give a vhost-user server the rings again."""
+        if self._netdev is not None:
+            await self._netdev.restart()
+
     def save(self) -> dict[str, Any]:
         """Return the MAC, the queue pairs in use and the guest's network state."""
         state: dict[str, Any] = {"mac": self.mac, "queue-pairs": self.queue_pairs}

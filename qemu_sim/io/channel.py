@@ -26,6 +26,7 @@ from qemu_sim.fds import Fd, close_all
 MAX_FDS = 253  # SCM_MAX_FD, Linux include/net/scm.h
 _READ_SIZE = 256 * 1024
 _READS_A_TURN = 32
+_CTRUNC = int(socket.MSG_CTRUNC)  # the enumeration's arithmetic costs more than the read
 _ANCILLARY_SIZE = socket.CMSG_SPACE(MAX_FDS * 4)
 _INT_SIZE = array.array("i").itemsize
 
@@ -218,7 +219,7 @@ def receive(sock: socket.socket, size: int) -> tuple[bytes, list[Fd]]:
             numbers = array.array("i")
             numbers.frombytes(payload[: len(payload) - len(payload) % _INT_SIZE])
             fds += [Fd(number) for number in numbers]
-    if flags & socket.MSG_CTRUNC:
+    if flags & _CTRUNC:
         close_all(fds)
         raise WireError(
             "descriptors were lost in transit (MSG_CTRUNC); is RLIMIT_NOFILE "

@@ -159,10 +159,12 @@ class Board:
             raise QMPError(f"Duplicate ID '{id}'")
         netdev: Netdev = made(id, options, fds)
         try:
+            if "chardev" in options:
+                netdev.attach(self._claim_for_netdev(options["chardev"], id), self.memory)
             if not self.deferred:
                 await netdev.open()
         except BaseException:
-            netdev.close()
+            self._drop_netdev(netdev)
             raise
         self.netdevs[id] = netdev
 
@@ -174,7 +176,7 @@ class Board:
             raise QMPError(
                 f"netdev '{id}' is in use; removing it first is not simulated by qemu-sim"
             )
-        self.netdevs.pop(id).close()
+        self._drop_netdev(self.netdevs.pop(id))
 
     # Devices.
 
@@ -232,6 +234,20 @@ class Board:
             made.close()
         if self._memory is not None:
             self._memory.close()
+
+    def _claim_for_netdev(self, chardev: str, netdev: str) -> Chardev:
+        if chardev not in self.chardevs:
+            raise QMPError(f'chardev "{chardev}" not found')
+        if ("chardev", chardev) in self._claims:
+            raise QMPError(f'chardev "{chardev}" is in use')
+        self._claims["chardev", chardev] = netdev
+        return self.chardevs[chardev]
+
+    def _drop_netdev(self, netdev: Netdev) -> None:
+        netdev.close()
+        chardev = ("chardev", netdev.options.get("chardev", ""))
+        if self._claims.get(chardev) == netdev.id:
+            del self._claims[chardev]
 
     def _unplug(self, device: Device) -> None:
         device.close()
