@@ -246,7 +246,7 @@ class Migration:
     ) -> None:
         """The one place where an incoming migration ends."""
         try:
-            sock = await _accept_one(listener, address)
+            sock = await _accept_one(listener, addresses.absolute(address))
             self._refuse_stranger(sock)
             self.status.move("active")
             incoming = Incoming(self._machine, Stream(sock, self._phase_timeout))
@@ -260,13 +260,10 @@ class Migration:
             self._incoming.close()
             _log.error("%s", error)
             self.status.move("failed")
-        except (MigrationError, WireError, QMPError, OSError) as error:
-            self._error = str(error)
-            self._end_incoming(self._error)
-            _log.error("load of migration failed: %s", error)
-            self.status.move("failed")
-            if exit_on_error:
-                self._machine.exit(1)
+        except _EXPECTED as error:
+            self._fail_incoming(str(error), exit_on_error)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the source must hear of it)
+            self._fail_incoming(self._machine.bug(error), exit_on_error)
 
     async def _load(self, incoming: Incoming) -> None:
         await self._machine.hooks.reach("accepted")

@@ -253,3 +253,15 @@ async def test_back_and_forth_leaks_nothing(make_pair):
         if round_trip == 1:
             before = len(open_descriptors())
     assert len(open_descriptors()) == before
+
+
+async def test_a_bug_on_the_destination_is_told_and_leaves_the_source_alone(make_pair):
+    pair = await make_pair()
+    pair.listen()
+    pair.destination.bug = repr
+    pair.destination.devices[1].load = lambda state: state["no such key"]
+    pair.migrate()
+    assert await pair.ended() == ("failed", "failed")
+    assert "no such key" in pair.source.migration.query()["error-desc"]
+    assert pair.source.serving == BOTH
+    assert pair.destination.exit_status == 1
