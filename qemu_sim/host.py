@@ -143,16 +143,12 @@ class Host:
             raise StartError(f"-sim: {error}") from None
 
     async def _start_qtest(self) -> None:
-        given = self._configuration.qtest
-        if given is None:
-            return
-        from qemu_sim.qtest.front_end import FrontEnd  # noqa: PLC0415 - only tests need it
-        from qemu_sim.qtest.log import Log  # noqa: PLC0415
+        text, log = self._configuration.qtest, self._configuration.qtest_log
+        if text is not None:
+            from qemu_sim.qtest.front_end import FrontEnd  # noqa: PLC0415 - only tests need it
 
-        with given.blame():
-            log = Log(self._configuration.qtest_log)
-            self._qtest = FrontEnd(self.machine, log, clocked=self._configuration.uses_qtest)
-            await self._qtest.open(given.values["backend"])
+            self._qtest = FrontEnd(self.machine, clocked=self._configuration.uses_qtest)
+            await self._qtest.start(text, log)
 
     async def _start_mqtt(self) -> None:
         url = self._sim.get("mqtt")

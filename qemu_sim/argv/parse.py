@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from qemu_sim.argv import harmless, machine, monitors, parts, process, table
+from qemu_sim.argv import harmless, machine, monitors, parts, process, qtest, table
 from qemu_sim.argv.reading import Reader, Reading, not_simulated
 from qemu_sim.argv.report import Report
 from qemu_sim.machine.configuration import Configuration, MonitorSpec, StartError
@@ -21,6 +21,7 @@ READERS: dict[str, Reader] = {
     **parts.READERS,
     **monitors.READERS,
     **process.READERS,
+    **qtest.READERS,
     **harmless.READERS,
 }
 

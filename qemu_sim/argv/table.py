@@ -54,6 +54,8 @@ SIMULATED: dict[str, Option] = {
     "watchdog-action": ("action", "as -action watchdog="),
     "no-reboot": (None, "as -action reboot=shutdown"),
     "no-shutdown": (None, "as -action shutdown=pause"),
+    "qtest": ("dev", "test program, such as unix:PATH, that plays the guest's CPU"),
+    "qtest-log": ("file", "where to note what the test program says; none for nowhere"),
     "sim": ("key=value[,...]", "settings of qemu-sim itself; see schemas/extension.json"),
 }
 
@@ -104,7 +106,7 @@ UNSIMULATED = {
             *("acpitable", "tpmdev", "pflash", "shim", "dtb", "compat", "fw_cfg", "debugcon"),
             *("gdb", "d", "D", "dfilter", "xen-domid", "loadvm", "option-rom", "icount", "echr"),
             *("readconfig", "trace", "plugin", "dump-vmstate", "prom-env", "semihosting-config"),
-            *("g", "qtest", "qtest-log"),
+            "g",
         ),
         True,
     ),

@@ -118,7 +118,7 @@ class Configuration:
         self.pidfile: str | None = None
         self.daemonize = False
         self.exit_with_parent = False
-        self.qtest: Given | None = None
+        self.qtest: str | None = None
         self.qtest_log: str | None = None
         self.sim: dict[str, str | list[str]] = {}
 

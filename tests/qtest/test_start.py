@@ -1,0 +1,39 @@
+"""The way QEMU's test programs start and end an emulator."""
+
+import pytest
+
+from qemu_sim.cli import main
+
+
+def test_ram_is_written_through_the_socket(start):
+    emulator = start("-nodefaults -machine q35 -m 16").negotiate()
+    assert emulator.script("writel 0x1000 0xdeadbeef") == "OK"
+    assert emulator.script("readl 0x1000") == "OK 0x00000000deadbeef"
+    assert emulator.script("clock_step 5") == "OK 5"
+
+
+def test_a_long_line_arrives_whole(start):
+    emulator = start("-nodefaults -machine q35 -m 16").negotiate()
+    assert emulator.script(f"write 0x1000 300000 0x{'ab' * 300000}") == "OK"
+    assert emulator.script("read 0x1000 300000") == f"OK 0x{'ab' * 300000}"
+
+
+def test_the_log_says_what_went_over_the_socket(start, folder):
+    emulator = start(f"-nodefaults -machine none -qtest-log {folder}/log").negotiate()
+    emulator.end()
+    with open(f"{folder}/log") as file:
+        lines = [line.split("] ")[1] for line in file.read().splitlines()]
+    assert lines[:3] == ["OPENED", "endianness", "OK little"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nonsense", "'nonsense' is not a valid char driver"),
+        ("unix:/nope/x", "Failed to connect to '/nope/x': No such file or directory"),
+    ],
+)
+def test_a_bad_address_ends_the_start(text, reason, capsys):
+    assert main(["qemu", "-M", "none", "-qtest", text]) == 1
+    failed = f'Failed to initialize device for qtest: "{text}"'
+    assert capsys.readouterr().err == f"qemu: {reason}\nqemu: {failed}\n"
