@@ -10,14 +10,14 @@ migration with the source untouched.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
+from qemu_sim.migration import offer as offers
 from qemu_sim.migration import ram
 from qemu_sim.migration.stream import said
-from qemu_sim.migration.transfer import Entry, Plan, switched_off
+from qemu_sim.migration.transfer import Entry, Plan
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, RAM, read_backend
 from qemu_sim.wire import vmstream
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qemu_sim.virtio.memory import GuestMemory
 
 _log = logging.getLogger(__name__)
+_SOURCE_STATES = ("running", "paused", "prelaunch", "postmigrate", "shutdown")
 
 
 class Destination(Protocol):
@@ -155,59 +156,20 @@ class Incoming:
 
     async def _offer(self, offer: dict[str, Any]) -> None:
         self.plan = Plan()  # from here on the source listens to what is refused
-        await self._check_path(offer)
-        for offered in offer["devices"]:
-            self._judge(offered, self.plan)
-        await self._adopt_ram(offer["ram"])
+        machine, stream, memory = self._machine, self._stream, self._machine.memory
+        offers.check(offer)
+        with await stream.read_fd("the handshake descriptor") as nonce:
+            offers.check_handshake(offer, nonce)
+        default_on = machine.transfer_by_default
+        offers.judge(offer, self._by_path, self.plan, default_on=default_on)
+        offers.check_ram(offer, memory)
+        if memory.shared:
+            memory.adopt(await stream.read_fd("guest RAM"))
         await self._open_the_rest()
         reopened = {entry.device.path: entry.reason for entry in self.plan.entries if entry.outcome}
-        self._stream.write(vmstream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened}))
-        await self._stream.flush()
-        await self._machine.hooks.reach("answer-sent")
-
-    async def _check_path(self, offer: dict[str, Any]) -> None:
-        """Prove with a descriptor that descriptors come through from end to end."""
-        _check_offer(offer)
-        with await self._stream.read_fd("the handshake descriptor") as nonce:
-            if os.fstat(nonce.fileno()).st_ino != offer["nonce"]:
-                raise MigrationError("the handshake descriptor is not the one the source sent")
-
-    def _judge(self, offered: dict[str, Any], plan: Plan) -> None:
-        """Decide on one device; a required one that cannot be taken ends the migration."""
-        device = self._by_path.get(offered["path"])
-        if device is None:
-            raise MigrationError(f"Device '{offered['path']}' not found on the destination")
-        entry = Entry(device, required=bool(offered.get("required")))
-        plan.entries.append(entry)
-        reason = offered.get("reopen") or self._objection(device, offered)
-        if reason is None:
-            return
-        if entry.required:
-            raise MigrationError(entry.refuse(reason))
-        entry.reopen(reason)
-
-    def _objection(self, device: Transferable, offered: dict[str, Any]) -> str | None:
-        backend = device.backend
-        if backend is None:
-            return "no attached backend on the destination"
-        if offered.get("type") != backend.TYPE:
-            return f"backend type {offered.get('type')} on the source, {backend.TYPE} here"
-        by_default = self._machine.transfer_by_default or bool(offered.get("required"))
-        return (
-            switched_off(device, by_default)
-            or backend.transfer_blocker()
-            or backend.mismatch(offered.get("identity") or {})
-        )
-
-    async def _adopt_ram(self, offered: dict[str, Any]) -> None:
-        memory = self._machine.memory
-        if offered.get("size") != memory.size or bool(offered.get("shared")) != memory.shared:
-            raise MigrationError(
-                f"guest RAM of {_ram(offered['size'], offered['shared'])} on the source, "
-                f"{_ram(memory.size, memory.shared)} on the destination"
-            )
-        if memory.shared:
-            memory.adopt(await self._stream.read_fd("guest RAM"))
+        stream.write(vmstream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened}))
+        await stream.flush()
+        await machine.hooks.reach("answer-sent")
 
     async def _open_the_rest(self) -> None:
         """Open every backend that is not about to be handed over."""
@@ -229,7 +191,7 @@ class Incoming:
             await ram.load(self._stream, self._machine.memory)
         elif name == GLOBAL_STATE:
             state = await vmstream.read_state(self._stream)
-            self._run_state = str(state.get("runstate"))
+            self._run_state = _run_state(state)
         elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
             await self._device(name)
         else:
@@ -249,7 +211,7 @@ class Incoming:
     async def _device(self, name: str) -> None:
         device = self._by_path[name.removesuffix(BACKEND_SUFFIX)]
         if not name.endswith(BACKEND_SUFFIX):
-            device.load(await vmstream.read_state(self._stream))
+            self._load_device(device, await vmstream.read_state(self._stream))
             return
         state, fds = await read_backend(self._stream, device.name)
         entry = self._entry(device)
@@ -260,6 +222,12 @@ class Incoming:
             raise MigrationError(entry.refuse(str(error))) from None
         entry.fds = len(fds)
         self._adopted.append(entry)
+
+    def _load_device(self, device: Transferable, state: dict[str, Any]) -> None:
+        try:
+            device.load(state)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise MigrationError(f"Device '{device.name}': malformed state: {error!r}") from None
 
     def _entry(self, device: Transferable) -> Entry:
         for entry in self.plan.transferred() if self.plan else ():
@@ -342,14 +310,9 @@ class Incoming:
         return {"blackout-us": plan.blackout_us, "devices": devices}
 
 
-def _check_offer(offer: dict[str, Any]) -> None:
-    """Raise WireError unless the offer has its shape."""
-    match offer:
-        case {"nonce": int(), "ram": {"size": int(), "shared": bool()}, "devices": list(devices)}:
-            if all(isinstance(device, dict) and "path" in device for device in devices):
-                return
-    raise WireError("malformed offer of a backend transfer")
-
-
-def _ram(size: int, shared: bool) -> str:
-    return f"{size} bytes ({'shared' if shared else 'private'})"
+def _run_state(state: dict[str, Any]) -> str:
+    """Return the source's run state. Raises WireError for one that no source is in."""
+    name = state.get("runstate")
+    if name not in _SOURCE_STATES:
+        raise WireError(f"Received invalid runstate {name!r}")
+    return str(name)

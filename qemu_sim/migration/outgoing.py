@@ -8,12 +8,11 @@ rolls back: the machine goes on as if nothing had been. From then on it stays st
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.errors import MigrationError, WireError
-from qemu_sim.fds import Fd
+from qemu_sim.migration import offer as offers
 from qemu_sim.migration import ram
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, Sections
@@ -188,8 +187,9 @@ class Outgoing:
         self._check_peer()
         memory = self._machine.memory
         moving = plan.transferred()
-        with _nonce() as nonce:
-            self._stream.write(vmstream.command(vmstream.COMMAND_OFFER, self._offer(plan, nonce)))
+        with offers.handshake() as nonce:
+            offer = offers.make(plan, memory, nonce)
+            self._stream.write(vmstream.command(vmstream.COMMAND_OFFER, offer))
             self._stream.write_fd(nonce)
         if memory.shared:
             self._stream.write_fd(memory.fd)
@@ -218,14 +218,6 @@ class Outgoing:
     def _check_peer(self) -> None:
         if not self._stream.carries_fds:
             raise MigrationError("backend-transfer requires a UNIX domain socket channel")
-
-    def _offer(self, plan: Plan, nonce: Fd) -> dict[str, Any]:
-        memory = self._machine.memory
-        return {
-            "nonce": os.fstat(nonce.fileno()).st_ino,
-            "ram": {"size": memory.size, "shared": memory.shared},
-            "devices": [_offered(entry) for entry in plan.entries],
-        }
 
     def _apply(self, entries: list[Entry], answer: dict[str, Any]) -> None:
         reasons = answer.get("reopened")
@@ -274,23 +266,6 @@ class Outgoing:
             entry.outcome = "transferred"
             if isinstance(blackouts, dict):
                 entry.blackout_us = _number(blackouts.get(entry.device.path))
-
-
-def _offered(entry: Entry) -> dict[str, Any]:
-    offered = {"id": entry.device.id, "path": entry.device.path, "required": entry.required}
-    backend = entry.device.backend
-    if entry.outcome is not None:
-        return {**offered, "reopen": entry.reason}
-    assert backend is not None
-    return {**offered, "type": backend.TYPE, "identity": backend.identity()}
-
-
-def _nonce() -> Fd:
-    """A descriptor whose inode proves that the channel really carries descriptors.
-
-    A relay between the two ends passes every check of the socket, and loses the fds.
-    """
-    return Fd(os.memfd_create("qemu-sim-handshake", os.MFD_CLOEXEC))
 
 
 def _number(value: Any) -> int | None:
