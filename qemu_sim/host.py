@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim import faults
-from qemu_sim.commands import registry
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.machine.configuration import Configuration, Given, MonitorSpec, StartError
@@ -46,9 +45,11 @@ class Host:
         self._sim = sim
         self._wire_log = _open_log(sim.get("wire-log"))
         try:
-            self.machine = Machine(machine_options(configuration, sim, say), registry.names)
+            self.machine = Machine(machine_options(configuration, sim, say))
         except QMPError as error:
             raise StartError(str(error)) from None
+        if self._wire_log is not None:
+            self.machine.migration_trace = self._wire_log.migration
         self.monitors = Monitors(self.machine, self._wire_log)
         self._monitored = {spec.chardev: spec for spec in configuration.monitors}
         self._mqtt: Any = None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
     from qemu_sim.io.address import InetAddress, UnixAddress
     from qemu_sim.machine.options import MachineOptions
+    from qemu_sim.migration.stream import Trace
     from qemu_sim.qapi.schema import Schema
     from qemu_sim.virtio.memory import GuestMemory
 
@@ -43,12 +43,9 @@ _log = logging.getLogger(__name__)
 class Machine:
     """A machine that stands where QEMU's would. Make it, fill `board`, then `start` it."""
 
-    def __init__(
-        self, options: MachineOptions, command_names: Callable[[], Collection[str]]
-    ) -> None:
-        """Nothing of the host is taken yet. `command_names` are those that exist."""
+    def __init__(self, options: MachineOptions) -> None:
+        """Nothing of the host is taken yet."""
         self.options = options
-        self._command_names = command_names
         self.profile = profiles.load(options.profile)
         self.machine_type = self.profile.resolve_machine(options.machine_type)
         self.events = Events()
@@ -65,11 +62,12 @@ class Machine:
             statuses=self._statuses,
         )
         self.bugs: list[BaseException] = []
+        self.migration_trace: Trace | None = None
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @cached_property
     def schema(self) -> Schema:
-        """The QMP schema of what exists here."""
+        """The QMP schema: the profile's, with our extension unless that is off."""
         return self.profile.extended_schema if self.options.extensions else self.profile.schema
 
     # The machine's life.
@@ -201,6 +199,11 @@ class Machine:
     def finish_migration(self) -> None:
         """Become postmigrate: another process runs this machine."""
         self.run_state.move("postmigrate")
+
+    def trace_migration(self, direction: str, what: dict[str, Any], fds: int) -> None:
+        """Tell `migration_trace`, if somebody set it, what passed on a migration channel."""
+        if self.migration_trace is not None:
+            self.migration_trace(direction, what, fds)
 
     def migration_moved(self, status: str) -> None:
         """Emit MIGRATION where a client asked for it."""

@@ -89,7 +89,7 @@ class Incoming:
             if kind == vmstream.CONFIGURATION:
                 await self._configuration()
             elif kind == vmstream.COMMAND:
-                await self._command(await vmstream.read_message(stream))
+                await self._command(await stream.read_message())
             elif kind in (vmstream.START, vmstream.FULL):
                 await self._section(await vmstream.read_section(stream, kind))
             elif kind in (vmstream.PART, vmstream.END):
@@ -126,7 +126,7 @@ class Incoming:
         body: dict[str, Any] = {"reason": reason}
         if refused is not None:
             body |= {"device": refused.device.path, "detail": refused.reason}
-        self._stream.write(vmstream.reply(vmstream.REPLY_REFUSED, body))
+        self._stream.reply(vmstream.REPLY_REFUSED, body)
 
     def give_up(self) -> None:
         """Close what was adopted: the source owns it still."""
@@ -167,7 +167,7 @@ class Incoming:
             memory.adopt(await stream.read_fd("guest RAM"))
         await self._open_the_rest()
         reopened = {entry.device.path: entry.reason for entry in self.plan.entries if entry.outcome}
-        stream.write(vmstream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened}))
+        stream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened})
         await stream.flush()
         await machine.hooks.reach("answer-sent")
 
@@ -187,6 +187,7 @@ class Incoming:
             await self._open_the_rest()
         self._ids[section.id] = section
         name = section.name
+        self._stream.trace("in", {"section": name}, 0)
         if name == RAM:
             await ram.load(self._stream, self._machine.memory)
         elif name == GLOBAL_STATE:
@@ -214,6 +215,7 @@ class Incoming:
             self._load_device(device, await vmstream.read_state(self._stream))
             return
         state, fds = await read_backend(self._stream, device.name)
+        self._stream.trace("in", {"descriptors": device.name}, len(fds))
         entry = self._entry(device)
         assert device.backend is not None
         try:
@@ -258,7 +260,7 @@ class Incoming:
 
     async def _say_ready(self) -> None:
         """A source that is gone already does not hear it; its last word is read next."""
-        self._stream.write(vmstream.reply(vmstream.REPLY_READY, {}))
+        self._stream.reply(vmstream.REPLY_READY, {})
         try:
             await self._stream.flush()
         except MigrationError:
@@ -268,7 +270,7 @@ class Incoming:
     async def _commit_message(self) -> vmstream.Message:
         try:
             kind = await vmstream.read_byte(self._stream)
-            message = await vmstream.read_message(self._stream)
+            message = await self._stream.read_message()
         except MigrationError as error:
             if self._stream.ended:
                 raise self._lost() from None
@@ -291,7 +293,7 @@ class Incoming:
         """Tell the source that it may let go. This machine runs whether or not it hears."""
         try:
             await self._machine.hooks.reach("started")
-            self._stream.write(vmstream.reply(vmstream.REPLY_STARTED, self._report(plan)))
+            self._stream.reply(vmstream.REPLY_STARTED, self._report(plan))
             await self._stream.flush()
         except MigrationError as error:
             _log.warning("the source did not hear that the machine started: %s", error)

@@ -48,6 +48,9 @@ class Migratable(Source, Destination, Protocol):
     def bug(self, error: Exception) -> str:
         """Record what nobody foresaw; returns a text for the other side."""
 
+    def trace_migration(self, direction: str, what: dict[str, Any], fds: int) -> None:
+        """Tell what passed on the channel, and how many descriptors came with it."""
+
     def migration_moved(self, status: str) -> None:
         """Tell that the status changed."""
 
@@ -200,7 +203,7 @@ class Migration:
     async def _send_all(self, address: UnixAddress | InetAddress) -> None:
         sock = await addresses.connect(address)
         self._refuse_stranger(sock)
-        stream = Stream(sock, self._phase_timeout)
+        stream = Stream(sock, self._phase_timeout, self._machine.trace_migration)
         outgoing = self._outgoing = Outgoing(self._machine, stream, self._plan)
         await outgoing.begin()
         self._progress.activate()
@@ -249,7 +252,9 @@ class Migration:
             sock = await _accept_one(listener, addresses.absolute(address))
             self._refuse_stranger(sock)
             self.status.move("active")
-            incoming = Incoming(self._machine, Stream(sock, self._phase_timeout))
+            incoming = Incoming(
+                self._machine, Stream(sock, self._phase_timeout, self._machine.trace_migration)
+            )
             self._incoming = incoming
             await self._load(incoming)
         except asyncio.CancelledError:

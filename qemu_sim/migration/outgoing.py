@@ -143,7 +143,7 @@ class Outgoing:
             raise word or MigrationError("the destination left before commit")
         # Nothing is queued, so this either reaches the destination's socket or raises.
         self.committed = True
-        self._stream.write(vmstream.command(vmstream.COMMAND_COMMIT, self._commit_body()))
+        self._stream.command(vmstream.COMMAND_COMMIT, self._commit_body())
         await self._stream.flush()
         await hooks.reach("commit-sent")
         started = await self._expect(vmstream.REPLY_STARTED, "the destination to start")
@@ -170,7 +170,7 @@ class Outgoing:
     def abort(self, reason: str) -> None:
         """Tell a destination that waits for commit that it will not come."""
         if self.plan is not None and not self._stream.ended:
-            self._stream.write(vmstream.command(vmstream.COMMAND_ABORT, {"reason": reason}))
+            self._stream.command(vmstream.COMMAND_ABORT, {"reason": reason})
 
     def close(self) -> None:
         """End the connection."""
@@ -189,7 +189,7 @@ class Outgoing:
         moving = plan.transferred()
         with offers.handshake() as nonce:
             offer = offers.make(plan, memory, nonce)
-            self._stream.write(vmstream.command(vmstream.COMMAND_OFFER, offer))
+            self._stream.command(vmstream.COMMAND_OFFER, offer)
             self._stream.write_fd(nonce)
         if memory.shared:
             self._stream.write_fd(memory.fd)
@@ -230,7 +230,7 @@ class Outgoing:
 
     async def _expect(self, code: int, what: str) -> dict[str, Any]:
         self._stream.phase = what
-        message = await vmstream.read_message(self._stream)
+        message = await self._stream.read_message()
         if message.code == vmstream.REPLY_REFUSED:
             self._note_refusal(message.body)
             raise said(message)

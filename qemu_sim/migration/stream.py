@@ -15,7 +15,8 @@ import asyncio
 import collections
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.fds import Fd, close_all
@@ -30,12 +31,16 @@ _LAST_WORDS = {
     vmstream.COMMAND_ABORT: "the source took it back: ",
 }
 
+Trace = Callable[[str, dict[str, Any], int], None]
+"""Told "in" or "out", what passed, and how many descriptors came with it."""
+
 
 class Stream:
     """One migration channel. Every wait ends after `timeout` seconds without progress."""
 
-    def __init__(self, sock: socket.socket, timeout: float) -> None:
-        """Take ownership of the connected `sock`."""
+    def __init__(self, sock: socket.socket, timeout: float, trace: Trace) -> None:
+        """Take ownership of the connected `sock`; `trace` is told what passes."""
+        self.trace = trace
         self._channel = Channel(sock)
         self._channel.on_data = self._receive
         self._channel.on_close = self._closed
@@ -103,6 +108,23 @@ class Stream:
             return
         self._send_pending()
         self._channel.send(data, fds)
+
+    def command(self, code: int, body: dict[str, Any]) -> None:
+        """Send a command to the destination."""
+        self.trace("out", {vmstream.NAMES[code]: body}, 0)
+        self.write(vmstream.command(code, body))
+
+    def reply(self, code: int, body: dict[str, Any]) -> None:
+        """Send a message on the return path."""
+        self.trace("out", {vmstream.NAMES[code]: body}, 0)
+        self.write(vmstream.reply(code, body))
+
+    async def read_message(self) -> vmstream.Message:
+        """Read a command, after its kind, or a message of the return path."""
+        message = await vmstream.read_message(self)
+        name = vmstream.NAMES.get(message.code, f"0x{message.code:x}")
+        self.trace("in", {name: message.body}, 0)
+        return message
 
     def write_fd(self, fd: Fd) -> None:
         """Send one descriptor on a byte of its own."""

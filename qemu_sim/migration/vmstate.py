@@ -54,6 +54,7 @@ class Sections:
         self._stream.write(vmstream.section_start(section) + payload)
         for riding in riders:
             self._stream.write(vmstream.FD_BYTE, riding)
+        self._stream.trace("out", {"descriptors": name}, sum(map(len, riders)))
         self._stream.write(vmstream.footer(section.id))
         self._describe(section, len(payload) - 4, len(fds))
 
@@ -72,6 +73,7 @@ class Sections:
 
     def _begin(self, kind: int, name: str, version: int) -> vmstream.Section:
         section = vmstream.Section(kind, self._next_id, name, 0, version)
+        self._stream.trace("out", {"section": name}, 0)
         self._next_id += 1
         return section
 

@@ -1,8 +1,8 @@
-"""Writes each QMP message to a file, for whoever debugs a client.
+"""Writes what passes on monitors and migration channels to a file, for whoever debugs a client.
 
 One JSON object a line: `t`, monotonic seconds; `direction`, "in" or "out"; `monitor`, its
-ID; `object`, the message, or `{"syntax-error": text}`; `fds`, the number of descriptors
-that came with it.
+ID, or `channel`, "migration"; `object`, the message, or `{"syntax-error": text}`; `fds`,
+the number of descriptors that came with it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,18 @@ class WireLog:
         self._file = open(path, "a", encoding="ascii", buffering=1)  # noqa: SIM115  closed by close()
 
     def __call__(self, direction: str, monitor: str, message: Any, fds: int) -> None:
-        """Write one line."""
+        """Write a QMP message."""
+        self._write(direction, "monitor", monitor, message, fds)
+
+    def migration(self, direction: str, what: dict[str, Any], fds: int) -> None:
+        """Write what passed on a migration channel."""
+        self._write(direction, "channel", "migration", what, fds)
+
+    def _write(self, direction: str, kind: str, name: str, message: Any, fds: int) -> None:
         line = {
             "t": time.monotonic(),
             "direction": direction,
-            "monitor": monitor,
+            kind: name,
             "object": message,
             "fds": fds,
         }

@@ -48,6 +48,16 @@ REPLY_READY = 0x5312
 REPLY_STARTED = 0x5313
 REPLY_REFUSED = 0x531F
 
+NAMES = {
+    COMMAND_OFFER: "offer",
+    COMMAND_COMMIT: "commit",
+    COMMAND_ABORT: "abort",
+    REPLY_ANSWER: "answer",
+    REPLY_READY: "ready",
+    REPLY_STARTED: "started",
+    REPLY_REFUSED: "refused",
+}
+
 MESSAGE_MAX = 1 << 20  # bytes of JSON in one message; an offer takes about 200 a device
 STATE_MAX = 16 << 20  # bytes of JSON in one section
 _NAME_MAX = 4096

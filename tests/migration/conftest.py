@@ -117,6 +117,7 @@ class FakeMachine:
     state_name: str = "running"
     start_paused: bool = False
     log: list[str] = field(default_factory=list)
+    traced: list[tuple[str, str, int]] = field(default_factory=list)
     exit_status: int | None = None
 
     def __post_init__(self) -> None:
@@ -152,6 +153,9 @@ class FakeMachine:
 
     def exit(self, status: int) -> None:
         self.exit_status = status
+
+    def trace_migration(self, direction: str, what: dict[str, Any], fds: int) -> None:
+        self.traced.append((direction, next(iter(what)), fds))
 
     def migration_moved(self, status: str) -> None:
         self.log.append(status)

@@ -46,6 +46,20 @@ async def test_events_come_in_qemus_order(make_pair):
     assert pair.destination.log == ["setup", "active", "continue running", "completed"]
 
 
+async def test_both_sides_can_trace_the_dialogue(make_pair):
+    pair = await make_pair()
+    pair.listen()
+    pair.migrate()
+    await pair.ended()
+    said = [what for direction, what, _ in pair.source.traced if direction == "out"]
+    heard = [what for direction, what, _ in pair.destination.traced if direction == "in"]
+    assert said == heard
+    assert [what for what in said if what not in ("section", "descriptors")] == ["offer", "commit"]
+    assert sum(fds for *_, fds in pair.source.traced) == 3
+    answers = [what for direction, what, _ in pair.source.traced if direction == "in"]
+    assert answers == ["answer", "ready", "started"]
+
+
 async def test_a_listed_device_moves_and_the_other_is_reopened(make_pair):
     pair = await make_pair()
     pair.listen()

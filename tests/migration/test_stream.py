@@ -27,7 +27,7 @@ def test_any_cut_gives_each_byte_its_descriptor(pieces, cuts):
 async def _cut_and_read(pieces, cuts):
     """None in `pieces` is a descriptor on a byte of its own; `cuts` are lengths of writes."""
     here, there = socket.socketpair()
-    stream = Stream(there, timeout=5)
+    stream = Stream(there, 5, lambda *_: None)
     fds = [Fd(os.eventfd(7, os.EFD_CLOEXEC)) for piece in pieces if piece is None]
     inodes = [_identity(fd.fileno()) for fd in fds]
     waiting, sizes = iter(fds), iter(cuts)
@@ -57,7 +57,7 @@ async def _cut_and_read(pieces, cuts):
 
 async def test_a_descriptor_on_other_bytes_is_found_out():
     here, there = socket.socketpair()
-    stream = Stream(there, timeout=5)
+    stream = Stream(there, 5, lambda *_: None)
     with here, Fd(os.eventfd(0)) as fd:
         socket.send_fds(here, [b"ab"], [fd.fileno()])
         here.sendall(b" ")
@@ -69,7 +69,7 @@ async def test_a_descriptor_on_other_bytes_is_found_out():
 
 async def test_waiting_for_a_silent_peer_ends_and_says_for_what():
     here, there = socket.socketpair()
-    stream = Stream(there, timeout=0.05)
+    stream = Stream(there, 0.05, lambda *_: None)
     stream.phase = "the answer"
     with here, pytest.raises(MigrationError, match=r"after 0.05 s while waiting for the answer"):
         await stream.read(1)
@@ -78,7 +78,7 @@ async def test_waiting_for_a_silent_peer_ends_and_says_for_what():
 
 async def test_the_end_is_told_in_qemus_words():
     here, there = socket.socketpair()
-    stream = Stream(there, timeout=5)
+    stream = Stream(there, 5, lambda *_: None)
     here.close()
     with pytest.raises(MigrationError, match="Unable to read from socket: Connection reset"):
         await stream.read(1)
