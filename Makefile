@@ -24,7 +24,7 @@ layers: $(VENV)/developed ## Check that imports only go down
 	$(BIN)/lint-imports
 
 bench: $(VENV)/tested ## Measure, beside a real QEMU if there is one
-	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/bench
 
 check: lint types layers test ## Everything that must be green
 
