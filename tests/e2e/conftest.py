@@ -34,7 +34,10 @@ def until(condition, what: str) -> None:
 
 
 class World:
-    """Starts machines with one NIC, on tap0, and one disk, served at `disk_path`."""
+    """Starts machines with one NIC, on tap0, and one disk, served at `disk_path`.
+
+    There is no NIC without `netns`, and no disk without `disk_path`.
+    """
 
     def __init__(self, make, netns, disk_path) -> None:
         self.netns = netns
@@ -46,11 +49,11 @@ class World:
         """Return a command line; `nic` and `blk` are more properties, such as ",mac=…"."""
         queues = queues or self.queues
         many = f",queues={queues}" if queues > 1 else ""
-        arguments = [
-            *("-machine", f"{machine},memory-backend=ram", *_RAM),
-            *("-netdev", f"tap,id=net0,ifname={tap},script=no,downscript=no{many}"),
-            *("-device", f"virtio-net-pci,id=nic0,netdev=net0,mq={'on' if many else 'off'}{nic}"),
-        ]
+        arguments = ["-machine", f"{machine},memory-backend=ram", *_RAM]
+        if self.netns is not None:
+            mq = f",mq={'on' if many else 'off'}"
+            arguments += ["-netdev", f"tap,id=net0,ifname={tap},script=no,downscript=no{many}"]
+            arguments += ["-device", f"virtio-net-pci,id=nic0,netdev=net0{mq}{nic}"]
         path = disk or self.disk_path
         if path is not None:
             arguments += ["-chardev", f"socket,id=char0,path={path}"]
@@ -60,7 +63,8 @@ class World:
     def source(self, *more, name="source", **options):
         """Start a machine that owns both."""
         machine = self.raw(*self.argv(**options), *more, name=name)
-        self.netns.up("tap0", "10.0.0.1/24")
+        if self.netns is not None:
+            self.netns.up("tap0", "10.0.0.1/24")
         return machine
 
     def destination(self, *more, name="destination", **options):
@@ -170,6 +174,12 @@ def make_world(netns, make_machine):
 @pytest.fixture
 def world(make_world, disk):
     return make_world(disk.path)
+
+
+@pytest.fixture
+def disk_world(make_machine, disk):
+    """Without a NIC, hence for anybody anywhere."""
+    return World(make_machine, None, disk.path)
 
 
 @pytest.fixture
