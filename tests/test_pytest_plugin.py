@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -302,3 +303,11 @@ def test_the_examples_run_for_a_stranger(monkeypatch, pytester):
         *plugin(), "-p", "no:cacheprovider", "--rootdir=.", "-c", os.devnull, *paths
     )
     result.assert_outcomes(passed=4)
+
+
+def test_the_example_of_the_readme_runs(run):
+    with open(os.path.join(ROOT, "README.md")) as file:
+        blocks = re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
+    tests = [block for block in blocks if "def test_" in block]
+    assert tests
+    run("\n".join(tests), passed=sum(block.count("def test_") for block in tests))

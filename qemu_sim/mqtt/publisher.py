@@ -110,15 +110,28 @@ class Publisher:
             timeout=_TIMEOUT,
         )
         try:
-            await client.__aenter__()
-        except aiomqtt.MqttError:
-            # A broker that accepts and says nothing: aiomqtt gives up and leaves the socket open.
-            client._client.disconnect()  # noqa: SLF001 - aiomqtt has no public way
-            raise
-        try:
-            yield client
+            await self._connect(client)
+            try:
+                yield client
+            finally:
+                await client.__aexit__(None, None, None)
         finally:
-            await client.__aexit__(None, None, None)
+            _drop(client)
+
+    async def _connect(self, client: aiomqtt.Client) -> None:
+        """Connect; when the machine ends, wait no longer for the broker's consent."""
+        loop = asyncio.get_running_loop()
+        connecting = loop.create_task(client.__aenter__())
+        closing = loop.create_task(self._closing.wait())
+        await asyncio.wait((connecting, closing), return_when=asyncio.FIRST_COMPLETED)
+        # Before it has this task, it is in the thread that cannot be stopped, for a moment.
+        if client._misc_task is not None:  # noqa: SLF001 - aiomqtt has no public way
+            connecting.cancel()
+        closing.cancel()
+        await asyncio.wait((connecting, closing))
+        if connecting.cancelled():
+            raise aiomqtt.MqttError("no consent before the machine ended")
+        connecting.result()
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         """Publish until the broker is lost, which raises, or the machine ends."""
@@ -132,9 +145,10 @@ class Publisher:
             pumping.cancel()
             watching.cancel()
             await asyncio.wait((pumping, watching))
-        for task in (pumping, watching):
-            if not task.cancelled():
-                task.result()
+        errors = [task.exception() for task in (pumping, watching) if not task.cancelled()]
+        for error in errors:
+            if error is not None:
+                raise error
 
     async def _pump(self, client: aiomqtt.Client) -> None:
         """Publish what is new, until the machine ends: then the rest, and that it ended."""
@@ -203,3 +217,14 @@ async def _until_lost(client: aiomqtt.Client) -> None:
     """Raise when the connection ends; nothing is subscribed to."""
     async for _ in client.messages:
         pass
+
+
+def _drop(client: aiomqtt.Client) -> None:
+    """Close the socket, which aiomqtt leaves open where the broker does not answer.
+
+    And look at its errors once: we know already, and asyncio complains of those unseen.
+    """
+    client._client._sock_close()  # noqa: SLF001 - aiomqtt has no public way; nor for the rest
+    for future in (client._connected, client._disconnected):  # noqa: SLF001
+        if future.done() and not future.cancelled():
+            future.exception()

@@ -22,6 +22,12 @@ def impatient(monkeypatch):
     monkeypatch.setattr("qemu_sim.mqtt.publisher._TIMEOUT", 0.2)
 
 
+async def end(writer):
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 @pytest.fixture
 async def stuck_broker():
     """Start a broker that says `greeting` and nothing else; yields its URL and what it got."""
@@ -31,7 +37,7 @@ async def stuck_broker():
             heard = asyncio.Queue()
 
             async def serve(reader, writer):
-                stack.callback(writer.close)
+                stack.push_async_callback(end, writer)
                 with contextlib.suppress(ConnectionError):
                     while data := await reader.read(4096):
                         heard.put_nowait(data)
@@ -129,6 +135,15 @@ async def test_a_stuck_broker_delays_no_hand_over(make_machine, stuck_broker, gr
     outcome = source.migrate_to(destination)
     assert outcome.source.status == outcome.destination.status == "completed"
     assert destination.execute("query-status")["status"] == "running"
+
+
+async def test_a_silent_broker_delays_no_end(make_machine, stuck_broker, monkeypatch):
+    monkeypatch.setattr("qemu_sim.mqtt.publisher._TIMEOUT", 1000)
+    url, heard = await stuck_broker(b"")
+    machine = await make_machine.aio("-sim", f"mqtt={url}")
+    assert b"MQTT" in await asyncio.wait_for(heard.get(), 10)
+    await machine.aio.execute("quit")
+    assert await machine.aio.wait() == 0
 
 
 @pytest.mark.usefixtures("impatient")
