@@ -10,7 +10,6 @@ connection is not made again by itself.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ class ChardevSocket(Chardev):
         self._listener: socket.socket | None = None
         self._connected: asyncio.Future[socket.socket] | None = None
         self._name: str | None = None
+        self._bound: addresses.UnixAddress | addresses.InetAddress | None = None
 
     @property
     def is_open(self) -> bool:
@@ -73,6 +73,7 @@ class ChardevSocket(Chardev):
             raise QMPError(f"File descriptor named '{self.address.name}' has not been found")
         elif self.server:
             self._listen(addresses.listen(self.address))
+            self._bound = addresses.absolute(self.address)
         else:
             self._use(await addresses.connect(self.address))
         if self.wait and self._connected is not None:
@@ -103,8 +104,8 @@ class ChardevSocket(Chardev):
         self._name = None
         if self._listener is not None:
             self._stop_listening()
-            if isinstance(self.address, addresses.UnixAddress):
-                _unlink(self.address.path)
+            if self._bound is not None:
+                addresses.remove_path(self._bound)
         if self._connected is not None:
             if self._connected.done() and not self._connected.cancelled():
                 self._connected.result().close()
@@ -160,8 +161,3 @@ def _connected_name(sock: socket.socket, server: bool) -> str:
 
 def _join(host: str, port: int | str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)

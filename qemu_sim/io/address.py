@@ -150,6 +150,21 @@ def listen(address: UnixAddress | InetAddress, backlog: int = 1) -> socket.socke
     return sock
 
 
+def absolute(address: UnixAddress | InetAddress) -> UnixAddress | InetAddress:
+    """Return an address that stays right when the working directory changes, as a daemon's does."""
+    if isinstance(address, UnixAddress):
+        return address._replace(path=os.path.abspath(address.path))
+    return address
+
+
+def bound_as(sock: socket.socket) -> UnixAddress | InetAddress:
+    """Return the local end of a socket that came as a descriptor."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return UnixAddress(os.fsdecode(name))
+    return InetAddress(name[0], str(name[1]))
+
+
 def remove_path(address: UnixAddress | InetAddress) -> None:
     """Remove the file of a unix socket that listens no more."""
     if isinstance(address, UnixAddress):

@@ -129,6 +129,7 @@ class Monitor:
             raise QMPError(f"File descriptor '{address.name}' is not a socket") from None
         # Programs that this process starts must not get it.
         sock.set_inheritable(False)
+        self.address = addresses.bound_as(sock)
         if server:
             self._listen(sock)
         else:

@@ -41,7 +41,7 @@ class Server:
         self._listener = listener
         self._admit = admit
         self._check_peer = check_peer
-        self._address = address
+        self._address = None if address is None else addresses.absolute(address)
         self._loop = asyncio.get_running_loop()
 
     @property
