@@ -16,6 +16,7 @@ from qemu_sim import faults
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.machine.configuration import Configuration, Given, MonitorSpec, StartError
+from qemu_sim.machine.global_properties import GlobalProperties
 from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.settings import machine_options
 from qemu_sim.migration import address as migration_addresses
@@ -84,6 +85,9 @@ class Host:
 
     async def _make_parts(self) -> None:
         board, configuration = self.machine.board, self._configuration
+        self._refuse_not_simulated()
+        for given in configuration.add_fds:
+            self._add_fd(**given.values)
         for given in configuration.objects:
             with given.blame():
                 options = self._checked("object-add", given)
@@ -105,6 +109,28 @@ class Host:
                 if driver is None:
                     raise QMPError("Parameter 'driver' is missing")
                 await board.add_device(driver, id, options, typed=given.typed, hotplug=False)
+        self._warn_of_globals()
+
+    def _refuse_not_simulated(self) -> None:
+        """Refuse what only the command line can ask for; bad words are told first."""
+        for given in self._configuration.blockdevs:
+            with given.blame():
+                self._checked("blockdev-add", given)
+                raise QMPError("not simulated by qemu-sim")
+        given_cpr = self._configuration.incoming_cpr
+        if given_cpr is not None:
+            raise StartError(f"{given_cpr.source}: not simulated by qemu-sim")
+
+    def _add_fd(self, fd: int, set: int, opaque: str | None = None) -> None:
+        """Keep a duplicate, as QEMU does: one descriptor may be put in several sets."""
+        self.machine.fdsets.add(Fd.duplicate(fd), set, opaque)
+        os.set_inheritable(fd, False)
+
+    def _warn_of_globals(self) -> None:
+        options = self.machine.options
+        defaults = GlobalProperties(self.machine.profile, options.globals)
+        for text in defaults.unused({options.cpu.qom_type} if options.cpu else ()):
+            self._say(f"warning: {text}")
 
     async def _add_chardev(self, given: Given) -> None:
         backend = given.values["backend"]

@@ -5,10 +5,22 @@ QEMU: chardev/char.c, qapi/char.json
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd, close_all
+
+OpenFile = Callable[[str, int], Fd]
+
+
+def open_file(path: str, flags: int) -> Fd:
+    """Open a file of the host. Raises QMPError `Could not open '…': …`."""
+    try:
+        return Fd(os.open(path, flags | os.O_CLOEXEC, 0o666))
+    except OSError as error:
+        raise QMPError(f"Could not open '{path}': {error.strerror}") from None
 
 
 class Chardev:
@@ -25,6 +37,7 @@ class Chardev:
         self.id = id
         self.options = options
         self._given = list(fds)
+        self.open_file: OpenFile = open_file  # a machine knows more paths
 
     @property
     def is_open(self) -> bool:

@@ -26,12 +26,12 @@ class ChardevFile(Chardev):
         return self.output is not None
 
     async def open(self) -> None:
-        """Open the files. Raises QMPError `Could not open '…': …`."""
+        """Open the files. Raises QMPError in QEMU's words."""
         keep = os.O_APPEND if self.options.get("append") else os.O_TRUNC
-        self.output = _open(self.options["out"], os.O_WRONLY | os.O_CREAT | keep)
+        self.output = self.open_file(self.options["out"], os.O_WRONLY | os.O_CREAT | keep)
         if "in" in self.options:
             try:
-                self.input = _open(self.options["in"], os.O_RDONLY)
+                self.input = self.open_file(self.options["in"], os.O_RDONLY)
             except QMPError:
                 self.close()
                 raise
@@ -43,10 +43,3 @@ class ChardevFile(Chardev):
                 fd.close()
         self.output = self.input = None
         super().close()
-
-
-def _open(path: str, flags: int) -> Fd:
-    try:
-        return Fd(os.open(path, flags | os.O_CLOEXEC, 0o666))
-    except OSError as error:
-        raise QMPError(f"Could not open '{path}': {error.strerror}") from None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qemu_sim import catalog
+from qemu_sim.backends.chardev import open_file
 from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.virtio.memory import GuestMemory
@@ -48,6 +49,7 @@ class Board:
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
         self.deferred = options.incoming
+        self.open_file = open_file  # replaced by what also knows descriptor sets
         self._memory: GuestMemory | None = None
         self._claims: dict[tuple[str, str], str] = {}
         self._anonymous = 0
@@ -122,6 +124,7 @@ class Board:
         if id in self.chardevs:
             raise QMPError(f"Chardev with id '{id}' already exists")
         chardev: Chardev = made(id, options, fds)
+        chardev.open_file = self.open_file
         try:
             if not self.deferred:
                 await chardev.open()

@@ -5,12 +5,19 @@ QEMU: monitor/fds.c
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from qemu_sim.backends.chardev import open_file
 from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
     from qemu_sim.fds import Fd
+
+_DIRECTORY = "/dev/fdset/"
 
 
 class Member(NamedTuple):
@@ -49,6 +56,30 @@ class FdSets:
         if not members:
             del self._sets[fdset_id]
 
+    def open(self, path: str, flags: int) -> Fd:
+        """Open a file, or duplicate the set's descriptor that /dev/fdset/N names.
+
+        It is the first one that was opened for the same access. Raises QMPError in QEMU's words.
+        """
+        if not path.startswith(_DIRECTORY):
+            return open_file(path, flags)
+        try:
+            return self._duplicate(path.removeprefix(_DIRECTORY), flags)
+        except OSError as error:
+            raise QMPError(f"Could not open '{path}': {error.strerror}") from None
+
+    def _duplicate(self, name: str, flags: int) -> Fd:
+        if not name.isdecimal():
+            raise _error(errno.EINVAL)
+        members = self._sets.get(int(name))
+        if members is None:
+            raise _error(errno.ENOENT)
+        for member in members:
+            had = fcntl.fcntl(member.fd.fileno(), fcntl.F_GETFL)
+            if had & os.O_ACCMODE == flags & os.O_ACCMODE:
+                return _reopened(member.fd, had, flags)
+        raise _error(errno.EACCES)
+
     def query(self) -> list[dict[str, Any]]:
         """Return the QAPI FdsetInfo list, newest set and member first as QEMU lists them."""
         return [
@@ -62,6 +93,23 @@ class FdSets:
             for member in members:
                 member.fd.close()
         self._sets.clear()
+
+
+def _reopened(fd: Fd, had: int, flags: int) -> Fd:
+    """Duplicate `fd` and do what opening it with `flags` would have done."""
+    copy = fd.share()
+    try:
+        fcntl.fcntl(copy.fileno(), fcntl.F_SETFL, had & ~os.O_APPEND | flags & os.O_APPEND)
+        if flags & os.O_TRUNC and stat.S_ISREG(os.fstat(copy.fileno()).st_mode):
+            os.ftruncate(copy.fileno(), 0)
+    except OSError:
+        copy.close()
+        raise
+    return copy
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _info(member: Member) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Machine:
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
         self.board = Board(options, Buses(self.machine_type), self._check_properties)
         self.fdsets = FdSets()
+        self.board.open_file = self.fdsets.open
         self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))
         self.capabilities = Capabilities(self.profile)
         self.parameters = Parameters(self.profile)
