@@ -89,18 +89,23 @@ def test_the_right_type_but_another_tap(net_world):
     rolled_back(net_world, source, destination, text)
 
 
-def test_a_descriptor_that_nothing_announced(world, relay):
-    """It rides on the stream's first bytes and would be taken for the next one's."""
+@pytest.mark.parametrize(
+    ("mark", "size"),
+    [(b"Q", 1), (b"vmsd_name", 1 << 16)],
+    ids=["on the first byte", "on the last bytes"],
+)
+def test_a_descriptor_that_nothing_announced(world, relay, mark, size):
+    """It must be missed by nobody, and never be taken for another one."""
     source, destination = world.pair()
     extra = os.open(os.devnull, os.O_RDONLY)
     rider = [extra]
 
     def add(forth, data, fds):
-        return [data], fds + ([rider.pop()] if forth and rider else [])
+        return [data], fds + ([rider.pop()] if forth and mark in data and rider else [])
 
-    world.migrate(source, relay(destination, add, size=1))
+    world.migrate(source, relay(destination, add, size))
     rolled_back(world, source, destination, "was never claimed")
-    os.close(extra)
+    assert rider == []
 
 
 # Settings that do not fit.

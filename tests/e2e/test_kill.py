@@ -53,6 +53,12 @@ DESTINATION_KILLED = {
     "commit-received": SOURCE_CONT,
     "started": SOURCE_CONT,
 }
+# Who serves while the migration is held there, both sides being alive.
+SOURCE_SERVES = {
+    *("connected", "offer-sent", "answer-received", "before-stop"),
+    *("accepted", "offer-received", "answer-sent"),
+}
+DESTINATION_SERVES = {"commit-sent", "started-received", "started"}
 # (victim, point): where the other side must be, or go to, for the case to be just that one.
 ALSO_HELD = {
     ("source", "answer-sent"): "answer-received",
@@ -67,11 +73,23 @@ def pair(world):
     return world.pair("-sim", "phase-timeout=5", load=False)
 
 
+def served_while_held(world, source, destination, point):
+    if point in SOURCE_SERVES:
+        world.served_by(source, destination)
+    elif point in DESTINATION_SERVES:
+        world.served_by(destination, source)
+    else:
+        world.served_by_nobody(source, destination)
+
+
 @pytest.mark.parametrize(("point", "fate"), SOURCE_KILLED.items())
 def test_the_source_is_killed(world, pair, point, fate):
     source, destination = pair
     world.use_disk(source)
-    _kill(source, destination, source, "source", point)
+    _hold(source, destination, "source", point)
+    served_while_held(world, source, destination, point)
+    source.kill()
+    destination.release()
     status = "completed" if fate == DESTINATION else "failed"
     destination.wait_event("MIGRATION", status=status)
     if fate == GONE:
@@ -92,7 +110,9 @@ def test_the_destination_is_killed(world, pair, point, fate):
     source, destination = pair
     if point != "started":
         world.use_disk(source)
-    _kill(source, destination, destination, "destination", point)
+    _hold(source, destination, "destination", point)
+    destination.kill()
+    source.release()
     status = "completed" if fate == GONE else "failed"
     source.wait_event("MIGRATION", status=status)
     if fate == GONE:
@@ -127,18 +147,16 @@ def test_each_point_is_tried():
     assert set(SOURCE_KILLED) == set(DESTINATION_KILLED) == set(POINTS)
 
 
-def _kill(source, destination, victim, side, point):
-    """Hold the migration at `point`, kill `victim` there, and let the other one go on."""
-    holder = source if point in SOURCE_POINTS else destination
-    survivor = destination if victim is source else source
+def _hold(source, destination, side, point):
+    """Let the migration begin and stop at `point`, and the other side where the case needs it."""
+    holder, other = source, destination
+    if point not in SOURCE_POINTS:
+        holder, other = destination, source
     other_point = ALSO_HELD.get((side, point))
     holder.hold(point)
     if other_point is not None:
-        other = source if other_point in SOURCE_POINTS else destination
         other.hold(other_point)
     source.start_migration(destination)
     holder.wait_held(point)
     if other_point is not None:
         other.wait_held(other_point)
-    victim.kill()
-    survivor.release()

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from qemu_sim.guest.block_ledger import BLOCK
 from qemu_sim.hooks import SOURCE_POINTS
 from qemu_sim.testing import QMPError
 
@@ -198,21 +199,37 @@ def test_nobody_listens(world, tmp_path):
     world.served_by(source)
 
 
-def test_private_ram_is_copied_over_tcp(netns, make_machine):
-    """Without a backend to hand over, as to another host."""
-    source = make_machine("-M", "q35", "-m", "32")
-    destination = make_machine("-M", "q35", "-m", "32", "-incoming", "defer")
+def over_tcp(source, destination) -> None:
+    """Migrate without any backend, as to another host."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    uri = f"tcp:127.0.0.1:{port}"
+        uri = f"tcp:127.0.0.1:{probe.getsockname()[1]}"
     destination.execute("migrate-incoming", uri=uri)
     events = [{"capability": "events", "state": True}]
     source.execute("migrate-set-capabilities", capabilities=events)
     source.execute("migrate", uri=uri)
     source.wait_event("MIGRATION", status="completed")
     destination.wait_event("RESUME")
-    assert source.execute("query-migrate")["ram"]["total"] >= 32 << 20
+
+
+def test_private_ram_is_copied_over_tcp(make_machine):
+    argv = ["-M", "q35", "-m", "32"]
+    source, destination = make_machine(*argv), make_machine(*argv, "-incoming", "defer")
+    over_tcp(source, destination)
+    assert source.execute("query-migrate")["ram"]["remaining"] == 0
+    assert source.query_migrate().backend_transfer is None
+
+
+def test_what_the_guest_knows_is_copied_over_tcp(disk_world, make_disk):
+    """What each block must hold is in guest RAM: a byte lost there is an error of the disk."""
+    blocks = 256
+    disk_world.disk_path = make_disk("small", size=blocks * BLOCK).path
+    source, destination = disk_world.pair()
+    disk_world.moves_blocks(source, more=3 * blocks)  # each is written, then read
+    source.execute("x-sim-guest-io", device="disk0", enable=False)
+    over_tcp(source, destination)
+    destination.execute("x-sim-guest-io", device="disk0", enable=True)
+    disk_world.moves_blocks(destination, more=2 * blocks)
 
 
 # Cancelling.
