@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from qemu_sim.host import Host
 
 # The module's main(arguments) returns the exit status.
-SUBCOMMANDS = {"vhost-user-blk": "qemu_sim.vhost_user_blk.program"}
+SUBCOMMANDS = {
+    "commands": "qemu_sim.commands.listing",
+    "vhost-user-blk": "qemu_sim.vhost_user_blk.program",
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -103,6 +103,10 @@ def _start_paused(reading: Reading, _source: str, _text: str) -> None:
     reading.configuration.start_paused = True
 
 
+def _preconfig(reading: Reading, _source: str, _text: str) -> None:
+    reading.configuration.preconfig = True
+
+
 def _global(reading: Reading, source: str, text: str) -> None:
     short = re.fullmatch(_SHORT_GLOBAL, text)
     if short:
@@ -157,6 +161,7 @@ READERS: dict[str, Reader] = {
     "accel": _accel,
     "enable-kvm": _enable_kvm,
     "S": _start_paused,
+    "preconfig": _preconfig,
     "global": _global,
     "boot": _boot,
 }

@@ -35,6 +35,7 @@ SIMULATED: dict[str, Option] = {
     "uuid": ("uuid", "UUID of the machine"),
     "global": ("driver.property=value", "default of a device property"),
     "S": (None, "do not start the guest"),
+    "preconfig": (None, "wait for x-exit-preconfig before the machine is initialized"),
     "chardev": ("backend,id=id[,prop=value[,...]]", "chardev: null, file, stdio, socket"),
     "netdev": ("type,id=id[,prop=value[,...]]", "network backend"),
     "object": ("type,id=id[,prop=value[,...]]", "user-creatable object"),
@@ -94,7 +95,7 @@ UNSIMULATED = {
     **dict.fromkeys(
         (
             *("full-screen", "snapshot", "win2k-hack", "no-fd-bootchk", "usb", "mem-prealloc"),
-            *("xen-attach", "xen-domid-restrict", "only-migratable", "preconfig", "s"),
+            *("xen-attach", "xen-domid-restrict", "only-migratable", "s"),
             *("semihosting", "enable-sync-profile", "perfmap", "jitdump"),
         ),
         False,

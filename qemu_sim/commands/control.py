@@ -39,17 +39,14 @@ def query_uuid(machine: Machine) -> dict[str, Any]:
 
 @command("query-commands")
 def query_commands(machine: Machine) -> list[dict[str, Any]]:
-    """Return the names of the commands that exist."""
-    return [{"name": name} for name in machine.schema.names("command")]
-
-
-@command("query-events")
-def query_events(machine: Machine) -> list[dict[str, Any]]:
-    """Return the names of the events that exist."""
-    return [{"name": name} for name in machine.schema.names("event")]
+    """Return the names of the commands that exist, ours behind QEMU's."""
+    recorded: list[dict[str, Any]] = machine.profile.section("query-commands")
+    known = set(machine.profile.schema.names("command"))
+    ours = (name for name in machine.schema.names("command") if name not in known)
+    return [*recorded, *({"name": name} for name in ours)]
 
 
 @command("query-qmp-schema")
 def query_qmp_schema(machine: Machine) -> list[dict[str, Any]]:
-    """Return the schema of what exists here: the profile's, cut to it, and our extension."""
+    """Return the profile's schema and our extension: what exists, simulated or not."""
     return machine.schema.entities

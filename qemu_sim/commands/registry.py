@@ -9,6 +9,8 @@ The function may be async. A command that deals with descriptors asks for its mo
 
     @command("getfd", monitor=True)
     def getfd(machine: Machine, monitor: Monitor, *, fdname: str) -> None: ...
+
+A command that only repeats what was recorded says so with `recorded=True`.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ class Command(NamedTuple):
     run: Run
     wants_monitor: bool
     takes_raw: bool
+    is_recorded: bool = False
 
     def call(self, machine: object, monitor: Monitor, arguments: dict[str, Any]) -> Any:
         """Call it with checked arguments; a coroutine if it is async."""
@@ -57,7 +60,9 @@ class Command(NamedTuple):
 _commands: dict[str, Command] = {}
 
 
-def command(name: str, *, monitor: bool = False, raw: bool = False) -> Callable[[_Run], _Run]:
+def command(
+    name: str, *, monitor: bool = False, raw: bool = False, recorded: bool = False
+) -> Callable[[_Run], _Run]:
     """Register a function as the QMP command `name`.
 
     With `monitor` it is given its monitor after the machine, with `raw` the arguments as
@@ -66,7 +71,7 @@ def command(name: str, *, monitor: bool = False, raw: bool = False) -> Callable[
 
     def register(run: _Run) -> _Run:
         assert name not in _commands, name
-        _commands[name] = Command(name, run, monitor, raw)
+        _commands[name] = Command(name, run, monitor, raw, recorded)
         return run
 
     return register

@@ -37,9 +37,27 @@ async def cont(machine: Machine) -> None:
 
 
 @command("system_reset")
-def system_reset(machine: Machine) -> None:
-    """Reset the guest."""
-    machine.reset()
+async def system_reset(machine: Machine) -> None:
+    """Reset the guest, or do what -action reboot= says."""
+    await machine.power.reset()
+
+
+@command("x-exit-preconfig")
+async def x_exit_preconfig(machine: Machine) -> None:
+    """End the phase that --preconfig began."""
+    await machine.initialize()
+
+
+@command("set-action")
+def set_action(machine: Machine, **actions: str) -> None:
+    """Say what follows a reboot, a shutdown, a panic or the watchdog."""
+    machine.power.actions.update(actions)
+
+
+@command("watchdog-set-action")
+def watchdog_set_action(machine: Machine, *, action: str) -> None:
+    """Say what follows the watchdog."""
+    machine.power.actions["watchdog"] = action
 
 
 @command("system_powerdown")

@@ -82,6 +82,7 @@ class Configuration:
         "nographic",
         "objects",
         "pidfile",
+        "preconfig",
         "process_name",
         "qtest",
         "qtest_log",
@@ -101,6 +102,7 @@ class Configuration:
         self.cpu: str | None = None
         self.accelerators: list[Given] = []
         self.start_paused = False
+        self.preconfig = False
         self.nodefaults = False
         self.nographic = False
         self.display: str | None = None

@@ -18,9 +18,11 @@ from qemu_sim.errors import QMPError
 from qemu_sim.hooks import Hooks
 from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
+from qemu_sim.machine.cpus import CPUs
 from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.global_properties import GlobalProperties
+from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
 from qemu_sim.migration.capabilities import Capabilities
 from qemu_sim.migration.migration import Migration
@@ -62,6 +64,10 @@ class Machine:
             check_peer=options.check_peer,
             statuses=self._statuses,
         )
+        resets = firmware_resets(self.machine_type, self.profile.version)
+        self.power = Power(self, options.actions, resets)
+        self.cpus = CPUs(options)
+        self.is_initialized = not options.preconfig
         self.bugs: list[BaseException] = []
         self.migration_trace: Trace | None = None
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -74,9 +80,25 @@ class Machine:
     # The machine's life.
 
     async def start(self) -> None:
-        """Run, unless started paused or waiting for a migration."""
-        if not self.options.incoming and not self.options.start_paused:
+        """Run, unless started paused, waiting for a migration, or told to wait before that."""
+        waits = self.options.incoming or self.options.start_paused
+        if self.is_initialized and not waits:
             await self.cont()
+
+    async def initialize(self) -> None:
+        """End the phase of --preconfig, and start."""
+        if self.is_initialized:
+            raise QMPError("The command is permitted only before machine initialization")
+        self.is_initialized = True
+        await self.start()
+
+    def check_initialized(self, command: str) -> None:
+        """Raise QMPError in QEMU's words if `command` may not run before `initialize`."""
+        if self.is_initialized or command in self.profile.preconfig_commands:
+            return
+        raise QMPError(
+            f"The command '{command}' is permitted only after machine initialization has completed"
+        )
 
     async def cont(self) -> None:
         """Start the guest (RESUME). Raises QMPError in QEMU's words."""
@@ -85,6 +107,8 @@ class Machine:
             return
         if self.run_state.value == "finish-migrate":
             raise QMPError("Migration is not finalized yet")
+        if self.run_state.value == "shutdown":
+            raise QMPError("Resetting the Virtual Machine is required")
         if self.run_state.value == "postmigrate" and reclaimed is None:
             self._refuse_given_away()
         for device in self.board.devices:
@@ -93,15 +117,21 @@ class Machine:
 
     async def stop(self) -> None:
         """Stop the guest (STOP); nothing happens when it does not run."""
+        await self.stop_as("paused")
+
+    async def stop_as(self, run_state: str) -> None:
+        """Stop the guest in that run state; nothing happens when it does not run."""
         if not self.run_state.running:
             return
-        self._halt("paused")
+        self._halt(run_state)
         for device in self.board.devices:
             await device.drain()
 
-    def reset(self) -> None:
-        """Reset the guest (RESET), as system_reset does."""
-        self.events.emit("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
+    def forget_run(self) -> None:
+        """Have a stopped guest start from the beginning, unless another process runs it."""
+        is_elsewhere = self.run_state.value == "postmigrate" and self._given_away()
+        if self.run_state.value not in ("inmigrate", "finish-migrate") and not is_elsewhere:
+            self.run_state.move("prelaunch")
 
     def shut_down(self, reason: str) -> None:
         """End the process in order (SHUTDOWN)."""
@@ -124,6 +154,7 @@ class Machine:
         """Give back everything the machine holds."""
         await self.migration.close()
         self.board.close()
+        self.cpus.close()
         self.fdsets.close()
 
     async def delete_device(self, name: str) -> None:
@@ -165,6 +196,11 @@ class Machine:
     def devices(self) -> list[Device]:
         """All devices, in order."""
         return self.board.devices
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the guest runs."""
+        return self.run_state.running
 
     @property
     def state_name(self) -> str:
@@ -229,10 +265,14 @@ class Machine:
         for device in self.board.devices:
             device.run()
         self.events.emit("RESUME")
+        self.power.resumed()
+
+    def _given_away(self) -> list[str]:
+        plan = self.migration.plan
+        return [entry.device.name for entry in plan.transferred()] if plan else []
 
     def _refuse_given_away(self) -> None:
-        plan = self.migration.plan
-        gone = [entry.device.name for entry in plan.transferred()] if plan else []
+        gone = self._given_away()
         if gone:
             raise QMPError(f"Backends were handed over to the destination: {', '.join(gone)}")
 

@@ -24,12 +24,15 @@ class MachineOptions:
 
     `properties` are those of the machine object that were given, by their QOM name.
     `cpu` is None for the model that the machine type has by default.
+    `preconfig`: it waits for x-exit-preconfig. `actions` are those of -action.
+    `debug_threads`: a CPU's thread has a name of its own.
     `memory_size` is in bytes, `phase_timeout` in seconds. `incoming`: it waits for a
     migration. `guest_ipv4` and `guest_ipv6` are the addresses that the simulated guest
     answers for, empty for any.
     """
 
     name: str | None = None
+    debug_threads: bool = False
     uuid: str | None = None
     machine_type: str = "none"
     properties: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +43,8 @@ class MachineOptions:
     memory_size: int = 128 * MIB
     memory_backend: str | None = None
     start_paused: bool = False
+    preconfig: bool = False
+    actions: dict[str, str] = field(default_factory=dict)
     incoming: bool = False
     profile: str | None = None
     extensions: bool = True

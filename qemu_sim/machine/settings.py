@@ -52,6 +52,7 @@ def machine_options(
     defaults = _globals(configuration)
     return MachineOptions(
         name=configuration.name,
+        debug_threads=configuration.debug_threads,
         uuid=configuration.uuid,
         machine_type=machine_type,
         properties=shown | properties,
@@ -62,6 +63,8 @@ def machine_options(
         memory_size=size,
         memory_backend=given.get("memory-backend"),
         start_paused=configuration.start_paused,
+        preconfig=configuration.preconfig,
+        actions=configuration.actions,
         incoming=configuration.incoming is not None,
         profile=sim.get("profile"),
         extensions=sim.get("extensions", True),

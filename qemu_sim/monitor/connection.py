@@ -146,14 +146,17 @@ class Connection:
     def _call(self, request: Execute) -> Any:
         machine, name = self._machine, request.name
         described = machine.schema.command(name)
-        command = registry.find(name) if described else None
-        if described is None or command is None:
+        if described is None:
             raise CommandNotFound(f"The command {name} has not been found")
         if name.startswith(_OUR_PREFIX) and not self._local:
             raise QMPError(f"The command {name} is refused on a TCP monitor")
         if request.oob and not described.allow_oob:
             raise QMPError(f"The command {name} does not support OOB")
+        machine.check_initialized(name)
         arguments = machine.schema.check_arguments(name, request.arguments)
+        command = registry.find(name)
+        if command is None:
+            raise QMPError(f"not simulated by qemu-sim: {name}")
         return command.call(machine, self, arguments)
 
     def _begin(self, request: Execute, coroutine: Coroutine[Any, Any, Any]) -> None:

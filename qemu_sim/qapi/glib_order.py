@@ -36,6 +36,14 @@ def first_left(names: Iterable[str], known: Iterable[str]) -> str:
     return next(slot for slot in table.slots if slot is not None and slot != _REMOVED)
 
 
+def ordered(names: Iterable[str]) -> list[str]:
+    """Return the names in the order in which a table that got them one by one lists them."""
+    table = _NameTable()
+    for name in dict.fromkeys(names):
+        table.insert(name)
+    return [slot for slot in table.slots if slot is not None]
+
+
 def _string_hash(name: str) -> int:
     """Hash as g_str_hash does: times 33, plus each byte as a signed char."""
     value = 5381

@@ -16,7 +16,8 @@ from typing import Any
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi.emulator import Emulator
 
-_UNKNOWN = "qemu-sim-probe"
+# No command has a member of this name.
+UNKNOWN = "qemu-sim-probe"
 # No introspected argument check: answered by the session, or checked by hand.
 _SKIPPED = {"qmp_capabilities", "device_add"}
 _INTEGERS = ("int", "[int]")
@@ -103,7 +104,7 @@ class _Probe:
 
     def _complaint(self, arguments: dict[str, Any]) -> str:
         try:
-            self._emulator.execute_with(self._command, {**arguments, _UNKNOWN: 0})
+            self._emulator.execute_with(self._command, {**arguments, UNKNOWN: 0})
         except QMPError as error:
             return str(error)
         raise AssertionError(f"{self._command} accepted an unknown member")
@@ -150,7 +151,7 @@ class _Probe:
                 if owner.get(member["name"]) != "uint64":
                     continue
                 options = "".join(f",{name}={value}" for name, value in given.items())
-                line = f"{first}{options},{member['name']}=x,{_UNKNOWN}=0"
+                line = f"{first}{options},{member['name']}=x,{UNKNOWN}=0"
                 text = self._emulator.execute_with("human-monitor-command", {"command-line": line})
                 if text.rstrip().endswith((" expects a size value", " expects size")):
                     owner[member["name"]] = "size"

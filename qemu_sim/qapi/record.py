@@ -10,14 +10,17 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from qemu_sim.errors import QMPError
+from qemu_sim.errors import CommandNotFound, QMPError
 from qemu_sim.qapi.archive import write_archive
 from qemu_sim.qapi.emulator import Emulator, EmulatorGone
+from qemu_sim.qapi.idle import FAMILIES, IDLE_QUERIES
 from qemu_sim.qapi.pool import pooled
-from qemu_sim.qapi.probe import probe_types
+from qemu_sim.qapi.probe import UNKNOWN, probe_types
 
 _BARE = ("-S", "-nodefaults", "-display", "none", "-machine", "none")
 _PC = ("-S", "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "tcg")
+
+_EARLY = "permitted only after machine initialization"
 
 # Answers that belong to the program, not to a running machine.
 _QUERIES = (
@@ -25,7 +28,6 @@ _QUERIES = (
     "query-command-line-options",
     "query-commands",
     "query-cpu-definitions",
-    "query-events",
     "query-machines",
     "query-migrate-capabilities",
     "query-migrate-parameters",
@@ -59,6 +61,9 @@ def record(argv: Sequence[str]) -> dict[str, Any]:
     for command in ("device-list-properties", "qom-list-properties"):
         sections[command] = pooled(_ask_types(argv, command, concrete))
     sections["query-cpu-model-expansion"] = _expand_models(argv)
+    sections["idle-answers"] = {family: _idle_answers(argv, family) for family in FAMILIES}
+    commands = [each["name"] for each in sections["query-commands"]]
+    sections["allow-preconfig"] = _preconfig_commands(argv, commands)
     return {"head": head, "sections": sections}
 
 
@@ -75,6 +80,34 @@ def _ask_each(emulator: Emulator, commands: Iterable[str]) -> dict[str, Any]:
         except QMPError:
             continue  # an older or newer QEMU without it
     return answers
+
+
+def _idle_answers(argv: Sequence[str], family: str) -> dict[str, Any]:
+    """What a machine without devices answers; see Profile.idle_answers."""
+    answers: dict[str, Any] = {}
+    options = ("-S", "-nodefaults", "-display", "none", "-accel", "tcg", "-machine", family)
+    with Emulator([*argv, *options]) as emulator:
+        for command in IDLE_QUERIES:
+            try:
+                answers[command] = {"return": emulator.execute(command)}
+            except CommandNotFound:
+                continue  # an older or newer QEMU without it
+            except QMPError as error:
+                answers[command] = {"error": [error.class_, str(error)]}
+    return answers
+
+
+def _preconfig_commands(argv: Sequence[str], commands: Iterable[str]) -> list[str]:
+    """The commands that get as far as their arguments before the machine is initialized."""
+    allowed = []
+    with Emulator([*argv, *_BARE, "--preconfig"]) as emulator:
+        for command in commands:
+            try:
+                emulator.execute_with(command, {UNKNOWN: 0})
+            except QMPError as error:
+                if _EARLY not in str(error):
+                    allowed.append(command)
+    return allowed
 
 
 def _compat_properties(emulator: Emulator, schema: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ QEMU: qapi/introspect.json (SchemaInfo)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -101,28 +101,6 @@ class Schema:
             return OptsVisitor(self.by_name, self.facts, options).read(argument_type)
         checked: dict[str, Any] = self.keyval_validator.check(argument_type, dict(options))
         return checked
-
-    def restricted_to(
-        self, commands: Collection[str], events: Collection[str] | None = None
-    ) -> Schema:
-        """Keep these commands (and events, all where None) and the types they reach."""
-        kept: set[str] = set()
-        for entity in self.entities:
-            match entity["meta-type"]:
-                case "command" if entity["name"] in commands:
-                    self._reach(entity["name"], kept)
-                case "event" if events is None or entity["name"] in events:
-                    self._reach(entity["name"], kept)
-        return Schema([each for each in self.entities if each["name"] in kept], self.facts)
-
-    def _reach(self, name: str, kept: set[str]) -> None:
-        """Add an entity and everything it refers to."""
-        waiting = [name]
-        while waiting:
-            name = waiting.pop()
-            if name not in kept:
-                kept.add(name)
-                waiting.extend(references(self.by_name[name]))
 
 
 def references(entity: Entity) -> Iterator[str]:

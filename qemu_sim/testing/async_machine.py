@@ -53,7 +53,7 @@ class AsyncMachine:
         self.client = Client(channel, self.name)
         try:
             await self.client.negotiate(within)
-            if "-S" not in arguments:
+            if not {"-S", "-preconfig", "--preconfig"}.intersection(arguments):
                 await self._running(within)
         except MachineEnded:
             await self.wait(within)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from qemu_sim.commands import registry
 from qemu_sim.errors import QMPError
 from qemu_sim.io.address import UnixAddress
 from qemu_sim.machine.machine import Machine
@@ -14,14 +13,14 @@ MULTIFD = [{"capability": "multifd", "state": True}]
 
 @pytest.fixture
 async def machine():
-    made = Machine(MachineOptions(memory_size=MIB), registry.names)
+    made = Machine(MachineOptions(memory_size=MIB))
     yield made
     await made.close()
 
 
 @pytest.fixture
 async def waiting():
-    made = Machine(MachineOptions(memory_size=MIB, incoming=True), registry.names)
+    made = Machine(MachineOptions(memory_size=MIB, incoming=True))
     yield made
     await made.close()
 

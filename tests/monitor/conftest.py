@@ -33,6 +33,9 @@ class Machine:
             types.SimpleNamespace(allow_oob=name.startswith("oob-")) if name in COMMANDS else None
         )
 
+    def check_initialized(self, _):
+        pass
+
     def check_arguments(self, _, arguments):
         return arguments
 

@@ -1,12 +1,11 @@
 import pytest
 
-from qemu_sim.errors import CommandNotFound, QMPError
+from qemu_sim.errors import QMPError
 from qemu_sim.hooks import POINTS
 from qemu_sim.qapi import extension
 from qemu_sim.qapi.schema import references
 
 OURS = {
-    "query-events",
     "query-backend-transfer",
     "x-sim-guest-io",
     "x-sim-query-guest",
@@ -61,31 +60,9 @@ def test_migration_points_are_those_that_exist(merged):
         merged.check_arguments("x-sim-migration-hold", {"at": "x"})
 
 
-def test_the_interface_holds_what_exists_and_no_more(profile):
-    names = frozenset({"migrate", "query-migrate", "x-sim-guest-io", "no-such-command"})
-    schema = profile.interface(names, extensions=True)
-    assert set(schema.names("command")) == names - {"no-such-command"}
-    assert {ref for each in schema.entities for ref in references(each)} <= set(schema.by_name)
-    assert "BackendTransferInfo" in schema.by_name
-    assert "SimFault" not in schema.by_name
-    assert profile.interface(names, extensions=True) is schema
-    with pytest.raises(CommandNotFound):
-        schema.check_arguments("stop", {})
-
-
-def test_extensions_can_be_off(profile):
-    schema = profile.interface(frozenset({"migrate", *OURS}), extensions=False)
-    assert list(schema.names("command")) == ["migrate"]
-    assert "X_SIM_MIGRATION_HELD" not in schema.by_name
-
-
-def test_events_are_restricted_only_if_asked(profile):
-    assert len(list(profile.schema.restricted_to([]).names("event"))) > 30
-    schema = profile.schema.restricted_to([], ["STOP"])
-    assert [each["name"] for each in schema.entities] == ["STOP"] or set(schema.by_name) == {
-        "STOP",
-        "0",
-    }
+def test_a_profile_extends_its_schema_once(profile):
+    assert profile.extended_schema is profile.extended_schema
+    assert set(profile.extended_schema.names("command")) >= OURS
 
 
 def test_settings_are_typed():

@@ -1,0 +1,54 @@
+"""`qemu-sim commands`: which commands of the profile behave here, and which only answer.
+
+A command behaves, answers what was recorded, or does not exist here beyond the check of
+its arguments: then it fails with "not simulated by qemu-sim: NAME".
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from qemu_sim.commands import registry
+from qemu_sim.errors import QMPError
+from qemu_sim.qapi import profile as profiles
+
+BEHAVES = "behaves"
+RECORDED = "answers from the profile"
+MISSING = "not simulated"
+
+# The session answers it itself: wire/qmp.py.
+_SESSION = "qmp_capabilities"
+
+
+def kinds(profile: profiles.Profile) -> dict[str, str]:
+    """Return what each command of the profile and of our extension does, by its name."""
+    return {name: _kind(name) for name in sorted(profile.extended_schema.names("command"))}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the list for one profile, the default one if none is named; return the status."""
+    if len(arguments) > 1:
+        sys.stderr.write("usage: qemu-sim commands [PROFILE]\n")
+        return 2
+    try:
+        found = kinds(profiles.load(*arguments))
+    except QMPError as error:
+        sys.stderr.write(f"qemu-sim: {error}\n")
+        return 1
+    width = max(map(len, found))
+    sys.stdout.writelines(f"{name:{width}}  {kind}\n" for name, kind in found.items())
+    counts = Counter(found.values())
+    summary = ", ".join(f"{counts[kind]} {kind}" for kind in (BEHAVES, RECORDED, MISSING))
+    sys.stdout.write(f"{len(found)} commands: {summary}\n")
+    return 0
+
+
+def _kind(name: str) -> str:
+    if name == _SESSION:
+        return BEHAVES
+    command = registry.find(name)
+    if command is None:
+        return MISSING
+    return RECORDED if command.is_recorded else BEHAVES

@@ -1,0 +1,102 @@
+"""Reset and shutdown of a machine, and what follows each of them.
+
+QEMU: system/runstate.c (qemu_system_reset_request, main_loop_should_exit),
+system/runstate-action.c, qapi/run-state.json
+
+The guest runs no code, but a PC's firmware is felt: when it finds itself started anew
+without a power cycle, it resets the machine once more. An older one does so twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from qemu_sim.machine.events import Events
+
+DEFAULT_ACTIONS = {
+    "reboot": "reset",
+    "shutdown": "poweroff",
+    "panic": "shutdown",
+    "watchdog": "reset",
+}
+_SEABIOS_RESETS_ONCE = (8, 0, 0)  # QEMU 7.2 comes with one that does it twice
+_SYSTEM_RESET = "host-qmp-system-reset"
+
+
+class Powered(Protocol):
+    """What a reset or a shutdown needs of its machine."""
+
+    @property
+    def events(self) -> Events:
+        """Where RESET and SHUTDOWN are told."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the guest runs."""
+
+    async def stop_as(self, run_state: str) -> None:
+        """Stop the guest, if it runs, in that run state."""
+
+    def forget_run(self) -> None:
+        """Have a stopped guest start from the beginning."""
+
+    def shut_down(self, reason: str) -> None:
+        """End the process in order."""
+
+
+class Power:
+    """`actions` holds what follows "reboot", "shutdown", "panic" and "watchdog"."""
+
+    def __init__(self, machine: Powered, actions: Mapping[str, str], firmware_resets: int) -> None:
+        """`firmware_resets`: how often the firmware resets a machine that has run before."""
+        self.actions = DEFAULT_ACTIONS | dict(actions)
+        self._machine = machine
+        self._firmware_resets = firmware_resets
+        self._has_run = False
+        self._is_warm = False
+
+    async def reset(self) -> None:
+        """Reset the guest (RESET), or do what was asked for instead."""
+        machine = self._machine
+        if self.actions["reboot"] == "shutdown":
+            await self._shut_down(_SYSTEM_RESET)
+            return
+        machine.events.emit("RESET", {"guest": False, "reason": _SYSTEM_RESET})
+        self._is_warm = self._has_run
+        if machine.is_running:
+            self._run_firmware()
+        else:
+            machine.forget_run()
+
+    def resumed(self) -> None:
+        """Take note that the guest runs from now on."""
+        self._has_run = True
+        self._run_firmware()
+
+    async def _shut_down(self, reason: str) -> None:
+        if self.actions["shutdown"] == "poweroff":
+            self._machine.shut_down(reason)
+            return
+        self._machine.events.emit("SHUTDOWN", {"guest": False, "reason": reason})
+        await self._machine.stop_as("shutdown")
+
+    def _run_firmware(self) -> None:
+        """Let the firmware find out that this is no cold start, behind the reply."""
+        if self._is_warm and self._firmware_resets:
+            asyncio.get_running_loop().call_soon(self._reset_by_guest)
+
+    def _reset_by_guest(self) -> None:
+        if not self._is_warm or not self._machine.is_running:
+            return
+        self._is_warm = False
+        for _ in range(self._firmware_resets):
+            self._machine.events.emit("RESET", {"guest": True, "reason": "guest-reset"})
+
+
+def firmware_resets(machine_type: str, version: tuple[int, int, int]) -> int:
+    """Return how often a machine's firmware repeats a reset: never where there is no PC."""
+    if not machine_type.startswith("pc-"):
+        return 0
+    return 1 if version >= _SEABIOS_RESETS_ONCE else 2
