@@ -109,6 +109,8 @@ class Publisher:
             will=will,
             timeout=_TIMEOUT,
         )
+        # aiomqtt replaces this one if the broker leaves right after its consent.
+        first = client._disconnected  # noqa: SLF001 - see _drop
         try:
             await self._connect(client)
             try:
@@ -116,7 +118,7 @@ class Publisher:
             finally:
                 await client.__aexit__(None, None, None)
         finally:
-            _drop(client)
+            _drop(client, first)
 
     async def _connect(self, client: aiomqtt.Client) -> None:
         """Connect; when the machine ends, wait no longer for the broker's consent."""
@@ -219,12 +221,12 @@ async def _until_lost(client: aiomqtt.Client) -> None:
         pass
 
 
-def _drop(client: aiomqtt.Client) -> None:
+def _drop(client: aiomqtt.Client, first: asyncio.Future[None]) -> None:
     """Close the socket, which aiomqtt leaves open where the broker does not answer.
 
     And look at its errors once: we know already, and asyncio complains of those unseen.
     """
     client._client._sock_close()  # noqa: SLF001 - aiomqtt has no public way; nor for the rest
-    for future in (client._connected, client._disconnected):  # noqa: SLF001
+    for future in (first, client._connected, client._disconnected):  # noqa: SLF001
         if future.done() and not future.cancelled():
             future.exception()
