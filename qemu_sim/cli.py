@@ -53,11 +53,19 @@ def _obey(arguments: list[str], report: Report) -> int:
     try:
         configuration = parse(arguments, report)
     except Asked as asked:
-        from qemu_sim.argv import answers  # noqa: PLC0415 - texts that a start never shows
-
-        sys.stdout.write(answers.answer(asked.topic, report.program))
+        sys.stdout.write(_answer(asked, report))
         return 0
     return _start(configuration, report)
+
+
+def _answer(asked: Asked, report: Report) -> str:
+    from qemu_sim.argv import answers  # noqa: PLC0415 - texts that a start never shows
+    from qemu_sim.qapi import profile  # noqa: PLC0415
+
+    try:
+        return answers.answer(asked.topic, report.program, profile.load(asked.profile))
+    except QMPError as error:
+        raise StartError(f"-sim: {error}") from None
 
 
 def _start(configuration: Configuration, report: Report) -> int:

@@ -7,36 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qemu_sim import catalog
+from qemu_sim import __version__, catalog
 from qemu_sim.argv import table
 from qemu_sim.machine.configuration import StartError
-from qemu_sim.qapi import profile as profiles
+from qemu_sim.qapi.profile import Profile
 
 _COLUMN = 16
-_VERSION = "0.1.0"
 
 
-def answer(topic: str, program: str) -> str:
+def answer(topic: str, program: str, profile: Profile) -> str:
     """Return the text about `topic`. Raises StartError where there is none."""
     if topic == "help":
-        return _help(program)
+        return _help(program, profile)
     found = _ANSWERS.get(topic)
     if found is None:
         raise StartError(f"-{topic} help: not simulated by qemu-sim")
-    return found()
+    return found(profile)
 
 
-def _version() -> str:
-    version = ".".join(map(str, profiles.load().version))
+def _version(profile: Profile) -> str:
+    version = ".".join(map(str, profile.version))
     return (
-        f"QEMU emulator version {version} (qemu-sim {_VERSION})\n"
+        f"QEMU emulator version {version} (qemu-sim {__version__})\n"
         "A simulation of QEMU's management interfaces; no part of it is QEMU.\n"
     )
 
 
-def _help(program: str) -> str:
+def _help(program: str, profile: Profile) -> str:
     parts = [
-        _version(),
+        _version(profile),
         f"usage: {program} [options]\n",
         _section("Options", table.SIMULATED),
         _section("Options that are checked and change nothing", table.HARMLESS),
@@ -54,25 +53,25 @@ def _section(title: str, options: dict[str, table.Option]) -> str:
     return "".join(lines)
 
 
-def _machines() -> str:
+def _machines(profile: Profile) -> str:
     lines = ["Machine types of this profile are:\n"]
-    lines.extend(f"{name}\n" for name in sorted(profiles.load().machines))
+    lines.extend(f"{name}\n" for name in sorted(profile.machines))
     return "".join(lines)
 
 
-def _cpus() -> str:
-    names = sorted(entry["name"] for entry in profiles.load().section("query-cpu-definitions"))
+def _cpus(profile: Profile) -> str:
+    names = sorted(entry["name"] for entry in profile.section("query-cpu-definitions"))
     return "Available CPUs:\n" + "".join(f"  {name}\n" for name in names)
 
 
-def _simulated(title: str, package: str, prefix: str) -> Callable[[], str]:
-    def found() -> str:
+def _simulated(title: str, package: str, prefix: str) -> Callable[[Profile], str]:
+    def found(_profile: Profile) -> str:
         return f"{title}:\n" + "".join(f"{name}\n" for name in catalog.names(package, prefix))
 
     return found
 
 
-_ANSWERS: dict[str, Callable[[], str]] = {
+_ANSWERS: dict[str, Callable[[Profile], str]] = {
     "version": _version,
     "machine": _machines,
     "cpu": _cpus,

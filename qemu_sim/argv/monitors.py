@@ -26,6 +26,7 @@ _MON = Group(
 _DEPRECATED = (
     "'-mon' is deprecated, use '-object' with 'monitor-hmp' or 'monitor-qmp' types instead"
 )
+_DEPRECATED_SINCE = (11, 1, 0)
 
 
 def _qmp(reading: Reading, source: str, text: str) -> None:
@@ -69,7 +70,8 @@ def _compat_chardev(reading: Reading, source: str, text: str, label: str) -> Non
 
 def _mon(reading: Reading, source: str, text: str) -> None:
     reading.given_defaults.add("monitor")
-    reading.report.warn_once(source, _DEPRECATED)
+    if reading.version >= _DEPRECATED_SINCE:
+        reading.report.warn_once(source, _DEPRECATED)
     with blame(source):
         id, values = reading.opts(_MON, source, text)
         if "chardev" not in values:

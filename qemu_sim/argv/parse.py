@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from qemu_sim.argv import harmless, machine, monitors, parts, process, qtest, table
-from qemu_sim.argv.reading import Reader, Reading, not_simulated
+from qemu_sim.argv.reading import Asked, Reader, Reading, not_simulated
 from qemu_sim.argv.report import Report
 from qemu_sim.machine.configuration import Configuration, MonitorSpec, StartError
 
@@ -24,6 +24,10 @@ READERS: dict[str, Reader] = {
     **qtest.READERS,
     **harmless.READERS,
 }
+
+
+_SETTINGS = "sim"
+_DROPPED_OLD = (9, 0, 0)
 
 
 class _Word(NamedTuple):
@@ -40,10 +44,15 @@ def parse(arguments: Sequence[str], report: Report) -> Configuration:
     Raises StartError, and Asked for -help, -version and their like.
     """
     words = list(_words(arguments))
-    _refuse_dropped(words)
     reading = Reading(report)
+    # The words of QEMU depend on its version, so what says that comes first.
     for word in words:
-        _read(reading, word)
+        if word.name == _SETTINGS:
+            _read(reading, word)
+    _refuse_dropped(reading, words)
+    for word in words:
+        if word.name != _SETTINGS:
+            _read(reading, word)
     _check_whole(reading)
     return reading.configuration
 
@@ -64,11 +73,10 @@ def _words(arguments: Sequence[str]) -> Iterator[_Word]:
         yield _Word(f"{argument} {text}" if has_argument else argument, name, text)
 
 
-def _refuse_dropped(words: list[_Word]) -> None:
+def _refuse_dropped(reading: Reading, words: list[_Word]) -> None:
     """Refuse what only an older QEMU knew, unless an older one is simulated."""
-    profiles = [word.text for word in words if word.name == "sim" and "profile=7." in word.text]
     for word in words:
-        if word.name in table.OLD and not profiles:
+        if word.name in table.OLD and reading.version >= _DROPPED_OLD:
             raise StartError(f"{word.source}: invalid option")
 
 
@@ -79,7 +87,11 @@ def _read(reading: Reading, word: _Word) -> None:
     reader = READERS.get(word.name)
     if reader is None:
         raise not_simulated(word.source)
-    reader(reading, word.source, word.text)
+    try:
+        reader(reading, word.source, word.text)
+    except Asked as asked:
+        asked.profile = reading.profile
+        raise
     if reading.guest_name_in_messages:
         reading.report.guest_name = reading.configuration.name
 

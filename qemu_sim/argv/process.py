@@ -31,6 +31,7 @@ _ACTIONS = {
 }
 _URI = r"[A-Za-z0-9+.-]*:"
 _CHANNELS = ("main", "cpr")
+_CHANNELS_SINCE = (10, 0, 0)
 
 
 def _one_of(allowed: tuple[str, ...]) -> Kind:
@@ -63,6 +64,9 @@ def _pidfile(reading: Reading, _source: str, text: str) -> None:
 
 def _incoming(reading: Reading, source: str, text: str) -> None:
     configuration = reading.configuration
+    if reading.version < _CHANNELS_SINCE and text != "defer":
+        configuration.incoming = Given(source, {"uri": text})
+        return
     given = _incoming_channel(source, text)
     if given.values.get("channel", {}).get("channel-type") == "cpr":
         configuration.incoming_cpr = given

@@ -20,7 +20,12 @@ _HELP = ("help", "?")
 
 
 class Asked(Exception):
-    """The command line asks for a text instead of a start: `topic` says which."""
+    """The command line asks for a text instead of a start: `topic` says which.
+
+    `profile` is the one of -sim, where that stood before.
+    """
+
+    profile: str | None = None
 
     def __init__(self, topic: str) -> None:
         super().__init__(topic)
@@ -38,6 +43,22 @@ class Reading:
         self.given_defaults: set[str] = set()
         self.guest_name_in_messages = False
         self.ids: dict[str, set[str]] = {}
+
+    @property
+    def profile(self) -> str | None:
+        """The profile that -sim names, the last one if it does so often."""
+        named = self.configuration.sim.get("profile")
+        return named[-1] if isinstance(named, list) else named
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The version of the QEMU that is simulated. Raises StartError."""
+        from qemu_sim.qapi import profile as profiles  # noqa: PLC0415 - few options need it
+
+        try:
+            return profiles.load(self.profile).version
+        except QMPError as error:
+            raise StartError(f"-sim: {error}") from None
 
     def opts(self, group: Group, source: str, text: str) -> Opts:
         """Read a QemuOpts text; its ID is unique in its group. Raises QMPError."""
