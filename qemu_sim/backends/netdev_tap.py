@@ -249,7 +249,8 @@ def _queried(fd: Fd) -> tun.Interface:
 def _run_script(script: str, name: str) -> int:
     """Run a network script to its end, as QEMU does, and return its wait(2) status."""
     try:
-        pid = os.posix_spawn(script, [script, name], os.environ)
+        # A daemon keeps its signals pending for itself; a script must stay killable.
+        pid = os.posix_spawn(script, [script, name], os.environ, setsigmask=())
     except OSError:
         return 1 << 8  # what a child that cannot execute it ends with in QEMU
     return os.waitpid(pid, 0)[1]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 
 import pytest
@@ -172,6 +173,21 @@ async def test_scripts_get_the_name_and_run_at_both_ends(netns, tmp_path):
     netdev.close()
     netdev.close()
     assert (tmp_path / "log").read_text() == "script tap0\nscript tap0\n"
+
+
+async def test_a_script_can_be_killed_whatever_signals_its_daemon_blocks(netns, tmp_path):
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\ngrep SigBlk /proc/$$/status > {tmp_path}/log\n")
+    script.chmod(0o755)
+    netdev = NetdevTap("net0", {"script": str(script), "downscript": "no"})
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+    try:
+        await netdev.open()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        netdev.close()
+
+    assert int((tmp_path / "log").read_text().split()[1], 16) == 0
 
 
 async def test_given_descriptors(netns):
