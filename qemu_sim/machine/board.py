@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qemu_sim import catalog
 from qemu_sim.backends.chardev import open_file
 from qemu_sim.backends.memory_backend import MemoryBackend
+from qemu_sim.block.drive import Drive, Drives
+from qemu_sim.block.graph import Graph
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.virtio.memory import GuestMemory
 
@@ -48,6 +50,8 @@ class Board:
         self.chardevs: dict[str, Chardev] = {}
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
+        self.graph = Graph(self.objects)
+        self.drives = Drives(self.graph)
         self.deferred = options.incoming
         self.open_file = open_file  # replaced by what also knows descriptor sets
         self._memory: GuestMemory | None = None
@@ -86,6 +90,18 @@ class Board:
     def claim_chardev(self, device_type: str, id: str) -> Chardev:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
         return _claim(self._claims, self.chardevs, f"{device_type}.chardev", id)
+
+    def claim_drive(
+        self, property_name: str, name: str | None, path: str, *, removable: bool, shares: bool
+    ) -> Drive:
+        """Return the drive for a device that QEMU calls `path`; see Drives.attach."""
+        return self.drives.attach(
+            property_name, name, path, removable=removable, shares_write=shares
+        )
+
+    def release_drive(self, drive: Drive) -> None:
+        """Take back what `claim_drive` gave."""
+        self.drives.detach(drive)
 
     def is_claimed(self, kind: str, id: str) -> bool:
         """Whether a device uses the "netdev" or "chardev" of that ID."""
@@ -225,10 +241,16 @@ class Board:
                 return device
         raise DeviceNotFound(f"Device '{name}' not found")
 
+    def has_device(self, name: str) -> bool:
+        """Whether there is a device of that ID or QOM path."""
+        return any(name in (device.id, device.path) for device in self.devices)
+
     def close(self) -> None:
         """Give everything back, devices first."""
         for device in reversed(self.devices):
             device.close()
+        self.drives.close()
+        self.graph.close()
         for netdev in self.netdevs.values():
             netdev.close()
         for chardev in self.chardevs.values():

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd, close_all
 from qemu_sim.io import address as addresses
 from qemu_sim.io.channel import Channel
@@ -54,11 +54,7 @@ class FrontEnd:
 
     def has_device(self, path: str) -> bool:
         """Whether there is a device of that ID or QOM path."""
-        try:
-            self._machine.board.device(path)
-        except DeviceNotFound:
-            return False
-        return True
+        return self._machine.board.has_device(path)
 
     async def start(self, text: str, log: str | None) -> None:
         """Open the chardev that `text` describes, and the log; see Log. Raises StartError."""

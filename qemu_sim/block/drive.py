@@ -1,0 +1,177 @@
+"""Drives: what stands between a node and the device that a guest sees.
+
+QEMU: block/block-backend.c, blockdev.c, block/qapi-system.c
+
+A drive that -drive defines has a name and waits for its device; the others are made by
+their device and go with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qemu_sim.block import statistics
+from qemu_sim.block.graph import Graph
+from qemu_sim.block.limits import RATES
+from qemu_sim.block.node import Node
+from qemu_sim.errors import DeviceNotFound, QMPError
+
+
+class Drive:
+    """One drive. `device` is the ID or QOM path of its device, as QEMU calls it."""
+
+    def __init__(self, graph: Graph, name: str = "", node: Node | None = None) -> None:
+        self._graph = graph
+        self.name = name
+        self.node: Node | None = None
+        self.device: str | None = None
+        self.removable = False
+        self.tray_open = False
+        self.shares_write = False
+        self.limits: dict[str, int] = {}
+        self.group: str | None = None
+        if node is not None:
+            self.insert(node)
+
+    def insert(self, node: Node) -> None:
+        """Use `node`. Raises QMPError where another writes to it."""
+        for user in node.users:
+            if isinstance(user, Drive) and user.writes and not node.read_only:
+                self._check_shared(user, node)
+        self._graph.use(node, self)
+        self.node = node
+
+    def remove(self) -> None:
+        """Use nothing any more."""
+        if self.node is not None:
+            self._graph.release(self.node, self)
+            self.node = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether its device may write."""
+        return self.device is not None and self.node is not None and not self.node.read_only
+
+    @property
+    def spoken(self) -> str:
+        """What a message calls it."""
+        return f"block device '{self.name or self.device}'"
+
+    def _check_shared(self, other: Drive, node: Node) -> None:
+        for first, second in ((other, self), (self, other)):
+            if not second.shares_write:
+                raise QMPError(
+                    f"Permission conflict on node '{node.name}': permissions 'write' are both "
+                    f"required by {first.spoken} (uses node '{node.name}' as 'root' child) and "
+                    f"unshared by {second.spoken} (uses node '{node.name}' as 'root' child)."
+                )
+
+    # What clients see.
+
+    def describe(self, *, flat: bool) -> dict[str, Any]:
+        """Return the BlockInfo."""
+        found: dict[str, Any] = {
+            "device": self.name,
+            "type": "unknown",
+            "removable": self.removable or self.device is None,
+            "locked": False,
+        }
+        if self.device is not None:
+            found |= {"qdev": self.device, "io-status": "ok"}
+        if self.removable:
+            found["tray_open"] = self.tray_open
+        if self.node is not None:
+            found["inserted"] = {**self.node.describe(flat=flat), **self._limits()}
+        return found
+
+    def count(self) -> dict[str, Any]:
+        """Return the BlockStats."""
+        found = {"device": self.name, **statistics.of_drive(self.node)}
+        return found if self.device is None else {**found, "qdev": self.device}
+
+    def _limits(self) -> dict[str, Any]:
+        if not self.limits:
+            return {}
+        given = {key: value for key, value in self.limits.items() if value or key in RATES}
+        return {**given, "group": self.group}
+
+
+class Drives:
+    """The drives of one machine, in the order in which they were made."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._drives: list[Drive] = []
+
+    def define(self, name: str, node: Node | None) -> None:
+        """Make the drive that -drive describes. Raises QMPError in QEMU's words."""
+        if name in self._graph.nodes:
+            raise QMPError(f"Device name '{name}' conflicts with an existing node name")
+        if any(drive.name == name for drive in self._drives):
+            raise QMPError(f"Device with id '{name}' already exists")
+        self._drives.append(Drive(self._graph, name, node))
+
+    def attach(
+        self,
+        property_name: str,
+        name: str | None,
+        device: str,
+        *,
+        removable: bool,
+        shares_write: bool = False,
+    ) -> Drive:
+        """Return the drive for a device: a defined one, one for a node, or an empty one.
+
+        `property_name` is what an error calls the property that named it.
+        """
+        drive = next((each for each in self._drives if each.name == name and name), None)
+        if drive is None:
+            drive = Drive(self._graph)
+        elif drive.device is not None:
+            raise QMPError(f"Property '{property_name}' can't take value '{name}', it's in use")
+        is_defined = bool(drive.name)
+        drive.device, drive.removable, drive.shares_write = device, removable, shares_write
+        if not is_defined:
+            if name is not None:
+                if name not in self._graph.nodes:
+                    raise QMPError(f"Property '{property_name}' can't find value '{name}'")
+                drive.insert(self._graph.nodes[name])
+            self._drives.append(drive)
+        return drive
+
+    def detach(self, drive: Drive) -> None:
+        """Take a device's drive away; a defined one goes with its device, too."""
+        if drive in self._drives:
+            drive.remove()
+            self._drives.remove(drive)
+
+    def find(self, device: str | None, id: str | None) -> Drive:
+        """Return a drive by its own name or by its device. Raises QMPError in QEMU's words."""
+        if (device is None) == (id is None):
+            raise QMPError("Need exactly one of 'device' and 'id'")
+        for drive in self._drives:
+            if (device and drive.name == device) or (id and drive.device == id):
+                return drive
+        raise DeviceNotFound(f"Device '{device or id}' not found")
+
+    def node_of(self, device: str | None, node_name: str | None) -> Node:
+        """Return the node that a drive or a node's name stands for. Raises QMPError."""
+        for drive in self._drives:
+            if device and drive.name == device:
+                if drive.node is None:
+                    raise QMPError(f"Device '{device}' has no medium")
+                return drive.node
+        found = self._graph.nodes.get(node_name or "")
+        if found is None:
+            raise QMPError(f"Cannot find device='{device or ''}' nor node-name='{node_name or ''}'")
+        return found
+
+    def listed(self) -> list[Drive]:
+        """Return those that a client sees."""
+        return [drive for drive in self._drives if drive.name or drive.device]
+
+    def close(self) -> None:
+        """Give up all of them."""
+        for drive in self._drives:
+            drive.remove()
+        self._drives.clear()

@@ -1,0 +1,94 @@
+"""The driver file: a regular file, byte for byte.
+
+QEMU: block/file-posix.c
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from qemu_sim.block.image_file import open_image
+from qemu_sim.block.node import Node
+from qemu_sim.errors import QMPError
+from qemu_sim.fds import Fd
+
+_SECTOR = 512
+
+
+class DriverFile(Node):
+    """A file that is open as long as the node lives."""
+
+    TYPE = "file"
+    IS_PROTOCOL = True
+    STRONG = ("filename",)
+    has_flags = True
+    alignment: dict[str, int] = {}  # noqa: RUF012  (never changed)
+
+    _fd: Fd | None = None
+
+    def open(self) -> None:
+        """Open the file, read-only where `auto-read-only` allows it."""
+        if self.options.get("aio") in ("native", "io_uring"):
+            self._check_aio(self.options["aio"])
+        self._fd, self.read_only = open_image(
+            self.options["filename"],
+            read_only=self.read_only,
+            auto_read_only=self.options.get("auto-read-only", False),
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd is not None:
+            self._fd.close()
+            self._fd = None
+
+    @property
+    def fd(self) -> Fd:
+        """The open file, which stays the node's."""
+        assert self._fd is not None, "node is closed"
+        return self._fd
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return os.fstat(self.fd.fileno()).st_size
+
+    def resize(self, size: int) -> None:
+        """Truncate or extend the file."""
+        try:
+            os.ftruncate(self.fd.fileno(), size)
+        except OSError as error:
+            raise QMPError(f"Failed to resize the file: {error.strerror}") from None
+
+    @property
+    def allocated(self) -> int:
+        """Bytes taken on the host; holes take none."""
+        return os.fstat(self.fd.fileno()).st_blocks * _SECTOR
+
+    @property
+    def memory_alignment(self) -> int:
+        """A sector where the host's cache is bypassed."""
+        return _SECTOR if self.direct else 1
+
+    @property
+    def request_alignment(self) -> int:
+        """A sector where the host's cache is bypassed."""
+        return _SECTOR if self.direct else 1
+
+    @property
+    def exact_filename(self) -> str:
+        """The path as given."""
+        name: str = self.options["filename"]
+        return name
+
+    def format_facts(self) -> dict[str, Any]:
+        """Nothing but the type: the extent size hint is a matter of some file systems."""
+        return {"format-specific": {"type": "file", "data": {}}}
+
+    def _check_aio(self, aio: str) -> None:
+        if aio == "native" and not self.direct:
+            raise QMPError(
+                "aio=native was specified, but it requires cache.direct=on, "
+                "which was not specified."
+            )

@@ -1,0 +1,14 @@
+"""The driver null-aio: zeros of any size, from nowhere.
+
+QEMU: block/null.c
+"""
+
+from __future__ import annotations
+
+from qemu_sim.block.null_node import NullNode
+
+
+class DriverNullAio(NullNode):
+    """Reads as zero, forgets what is written."""
+
+    TYPE = "null-aio"

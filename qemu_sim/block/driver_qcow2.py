@@ -1,0 +1,146 @@
+"""The driver qcow2: its header is real, and so are the sizes and names in it.
+
+QEMU: block/qcow2.c
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Any
+
+from qemu_sim.block import qcow2_header, qcow2_snapshots
+from qemu_sim.block.driver_file import DriverFile
+from qemu_sim.block.node import Node
+from qemu_sim.errors import QMPError
+
+_SECTOR = 512
+_SIZE_AT = 24  # of the virtual size in the header
+_MAX_SNAPSHOTS = 16 << 20  # bytes of the table that are looked at
+_COMPRESSIONS = ("zlib", "zstd")
+
+
+class DriverQcow2(Node):
+    """An image in the file below, above the backing file that its header names."""
+
+    TYPE = "qcow2"
+    CHILD = "file"
+
+    def open(self) -> None:
+        """Read the header."""
+        self.header = qcow2_header.read(self._read(0, 1 << 16))
+        if self.header.cluster_bits > 16:  # noqa: PLR2004  (the name may be anywhere in it)
+            self.header = qcow2_header.read(self._read(0, self.header.cluster))
+
+    @property
+    def size(self) -> int:
+        """The virtual size."""
+        return self.header.size
+
+    def resize(self, size: int) -> None:
+        """Write a new size, as far as the tables that exist can map it."""
+        if size % _SECTOR:
+            raise QMPError("The new size must be a multiple of 512")
+        if self.header.snapshots and self.header.version < 3:  # noqa: PLR2004
+            raise QMPError("Can't resize a version 2 image which has snapshots")
+        if size < self.size:
+            raise QMPError("shrinking a qcow2 image is not simulated by qemu-sim")
+        if size > self.header.coverage:
+            raise QMPError("growing a qcow2 image's L1 table is not simulated by qemu-sim")
+        self._write(_SIZE_AT, struct.pack(">Q", size))
+        self.header = self.header._replace(size=size)
+
+    def backing_reference(self) -> dict[str, Any] | None:
+        """Open what the header names, relative to the image's own folder."""
+        path = self._full_backing()
+        if path is None:
+            return None
+        driver = self.header.backing_format or _probe(path)
+        return {"driver": driver, "file": {"driver": "file", "filename": path}}
+
+    @property
+    def backing_differs(self) -> bool:
+        """Whether `backing` was given, and is not what the header says."""
+        if "backing" not in self.options:
+            return False
+        backing = self.children.get("backing")
+        return (backing and backing.filename) != self._full_backing()
+
+    def full_options(self) -> dict[str, Any]:
+        """Also that nothing is below, where the header names something."""
+        found = super().full_options()
+        if self.backing_differs and "backing" not in self.children:
+            found["backing"] = None
+        return found
+
+    @property
+    def alignment(self) -> dict[str, int]:
+        """Whole clusters, or their parts where those are tracked."""
+        cluster = self.header.cluster
+        if self.header.incompatible & qcow2_header.EXTENDED_L2:
+            cluster //= 32
+        return {"write-zeroes-alignment": cluster, "discard-alignment": cluster}
+
+    def format_facts(self) -> dict[str, Any]:
+        """Cluster size, names of the backing file, snapshots, and qcow2's own data."""
+        header = self.header
+        found: dict[str, Any] = {
+            "cluster-size": header.cluster,
+            "format-specific": {"type": "qcow2", "data": self._data()},
+        }
+        if header.backing_file is not None:
+            found["backing-filename"] = header.backing_file
+            found["full-backing-filename"] = self._full_backing()
+        if header.backing_format is not None:
+            found["backing-filename-format"] = header.backing_format
+        if header.snapshots:
+            table = self._read(header.snapshots_offset, _MAX_SNAPSHOTS)
+            found["snapshots"] = qcow2_snapshots.read(table, header.snapshots)
+        return found
+
+    def _data(self) -> dict[str, Any]:
+        header = self.header
+        found = {
+            "compat": "0.10" if header.version < 3 else "1.1",  # noqa: PLR2004
+            "compression-type": _COMPRESSIONS[header.compression],
+            "refcount-bits": 1 << header.refcount_order,
+        }
+        if header.version < 3:  # noqa: PLR2004
+            return found
+        return found | {
+            "lazy-refcounts": bool(header.compatible & qcow2_header.LAZY_REFCOUNTS),
+            "corrupt": bool(header.incompatible & qcow2_header.CORRUPT),
+            "extended-l2": bool(header.incompatible & qcow2_header.EXTENDED_L2),
+        }
+
+    def _full_backing(self) -> str | None:
+        name = self.header.backing_file
+        if name is None:
+            return None
+        return os.path.join(os.path.dirname(self.child.filename), name)
+
+    def _file(self) -> DriverFile:
+        below: Node = self.child
+        while not isinstance(below, DriverFile):
+            if below.CHILD is None:  # null-co has no data
+                raise QMPError("Image is not in qcow2 format")
+            if below.options.get("offset"):
+                raise QMPError("qcow2 inside a window is not simulated by qemu-sim")
+            below = below.child
+        return below
+
+    def _read(self, offset: int, length: int) -> bytes:
+        return os.pread(self._file().fd.fileno(), length, offset)
+
+    def _write(self, offset: int, data: bytes) -> None:
+        os.pwrite(self._file().fd.fileno(), data, offset)
+
+
+def _probe(path: str) -> str:
+    """Guess the format of an image whose header does not name its backing file's."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4)
+    except OSError:
+        return "raw"  # opening it will say what is wrong
+    return "qcow2" if start == b"QFI\xfb" else "raw"

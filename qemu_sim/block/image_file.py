@@ -1,0 +1,45 @@
+"""A regular file on the host that a node stands on.
+
+QEMU: block/file-posix.c (raw_open_common)
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from qemu_sim.errors import QMPError
+from qemu_sim.fds import Fd
+
+
+def open_image(path: str, *, read_only: bool, auto_read_only: bool) -> tuple[Fd, bool]:
+    """Return the open file, and whether it is read-only. Raises QMPError in QEMU's words."""
+    try:
+        return _open(path, read_only), read_only
+    except PermissionError as error:
+        failure: OSError = error
+    except OSError as error:
+        raise _failed(path, error) from None
+    if read_only or not auto_read_only:
+        raise _failed(path, failure)
+    try:
+        return _open(path, True), True
+    except OSError as error:
+        raise _failed(path, error) from None
+
+
+def _open(path: str, read_only: bool) -> Fd:
+    # A FIFO must not block, and is refused below.
+    mode = os.O_RDONLY if read_only else os.O_RDWR
+    fd = Fd(os.open(path, mode | os.O_CLOEXEC | os.O_NONBLOCK))
+    if not stat.S_ISREG(os.fstat(fd.fileno()).st_mode):
+        directory = stat.S_ISDIR(os.fstat(fd.fileno()).st_mode)
+        fd.close()
+        if directory:
+            raise QMPError(f"Could not open '{path}': Is a directory")
+        raise QMPError(f"'file' driver requires '{path}' to be a regular file")
+    return fd
+
+
+def _failed(path: str, error: OSError) -> QMPError:
+    return QMPError(f"Could not open '{path}': {error.strerror}")

@@ -1,0 +1,210 @@
+"""One node of the block graph: an image, or a filter above one.
+
+QEMU: block.c (BlockDriverState), qapi/block-core.json (BlockdevOptions, BlockDeviceInfo)
+
+A node's file is opened and its size is the true one. Nothing locks it: another process
+may have it open as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qemu_sim.errors import QMPError
+from qemu_sim.wire import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECTOR = 512
+_MAX_IOV = 1024
+_PAGE = 4096
+
+# Members of every driver; the others are the driver's own.
+GENERIC = frozenset(
+    {
+        *("driver", "node-name", "discard", "cache", "read-only", "auto-read-only"),
+        *("force-share", "detect-zeroes", "active"),
+    }
+)
+
+
+class Node:
+    """One node. Subclasses are found by their TYPE (driver_qcow2.py holds "qcow2")."""
+
+    TYPE: ClassVar[str]
+    CHILD: ClassVar[str | None] = None
+    """The role of the child it is made of; None for a protocol, which has none."""
+    IS_FILTER: ClassVar[bool] = False
+    IS_PROTOCOL: ClassVar[bool] = False
+    STRONG: ClassVar[tuple[str, ...]] = ()
+    """Options that decide what data the node shows, so that its file name must tell them."""
+
+    def __init__(self, options: Mapping[str, Any], objects: Mapping[str, Any]) -> None:
+        """Keep `options`, a checked BlockdevOptions with its parent's defaults filled in."""
+        self.name = ""
+        self.objects = objects
+        self.set_options(options)
+        self.children: dict[str, Node] = {}
+        self.users: list[object] = []
+        self.owned = False
+        self.write_threshold = 0
+
+    def set_options(self, options: Mapping[str, Any]) -> None:
+        """Take new options; `open` or `reopen` makes them true."""
+        self.options = dict(options)
+        self.read_only: bool = options.get("read-only", False)
+        cache = options.get("cache", {})
+        self.direct: bool = cache.get("direct", False)
+        self.no_flush: bool = cache.get("no-flush", False)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether another node or a drive needs it."""
+        return bool(self.users)
+
+    @property
+    def child(self) -> Node:
+        """The child it is made of."""
+        assert self.CHILD is not None
+        return self.children[self.CHILD]
+
+    @property
+    def backing(self) -> Node | None:
+        """The node whose data shows through, a filter's too; None where there is none."""
+        return self.child if self.IS_FILTER else self.children.get("backing")
+
+    # What drivers do.
+
+    async def prepare(self) -> None:
+        """Do what comes before any child is opened. Raises QMPError in QEMU's words."""
+
+    def open(self) -> None:
+        """Take what the host has; the child is open. Raises QMPError in QEMU's words."""
+
+    def close(self) -> None:
+        """Give everything back; nothing happens the second time."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that a guest would see."""
+        return self.child.size
+
+    def resize(self, size: int) -> None:  # noqa: ARG002  (for those that can)
+        """Change `size`. Raises QMPError in QEMU's words."""
+        raise QMPError("Image format driver does not support resize")
+
+    def backing_reference(self) -> dict[str, Any] | str | None:
+        """What to open below this image by itself: options, a node's name, or nothing."""
+        return None
+
+    @property
+    def allocated(self) -> int | None:
+        """Bytes taken on the host; None where that is unknown."""
+        return self.child.allocated
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether the driver knows if the image is dirty."""
+        return self.child.has_flags
+
+    @property
+    def alignment(self) -> dict[str, int]:
+        """The limits that are the driver's own."""
+        return {}
+
+    @property
+    def memory_alignment(self) -> int:
+        """Bytes; the file at the bottom decides."""
+        return max(child.memory_alignment for child in self.children.values())
+
+    @property
+    def request_alignment(self) -> int:
+        """Bytes."""
+        return 1
+
+    def format_facts(self) -> dict[str, Any]:
+        """Members of ImageInfo that only this format has."""
+        return {}
+
+    # Its name as a file.
+
+    @property
+    def exact_filename(self) -> str:
+        """The plain name that says everything about the node; "" where there is none."""
+        below = self.child.exact_filename
+        plain = not self.IS_FILTER and self.child.IS_PROTOCOL and not self._strong()
+        return below if plain and not self.backing_differs else ""
+
+    @property
+    def backing_differs(self) -> bool:
+        """Whether the image below is another than the header says."""
+        return False
+
+    @property
+    def filename(self) -> str:
+        """The name by which the same node could be opened again."""
+        return self.exact_filename or f"json:{json_text.text(self.full_options())}"
+
+    def full_options(self) -> dict[str, Any]:
+        """The options that decide what data the node shows, its children's included."""
+        found = {"driver": self.TYPE, **self._strong()}
+        for role, child in self.children.items():
+            if role != "backing" or self.backing_differs:
+                found[role] = child.full_options()
+        return found
+
+    def _strong(self) -> dict[str, Any]:
+        return {key: self.options[key] for key in self.STRONG if key in self.options}
+
+    # What query-named-block-nodes says.
+
+    def image(self, *, flat: bool) -> dict[str, Any]:
+        """Return the ImageInfo, with that of the image below unless `flat`."""
+        found: dict[str, Any] = {
+            "filename": self.filename,
+            "format": self.TYPE,
+            "virtual-size": -(-self.size // _SECTOR) * _SECTOR,
+            "limits": {
+                "request-alignment": self.request_alignment,
+                "min-mem-alignment": self.memory_alignment,
+                "opt-mem-alignment": _PAGE,
+                "max-iov": _MAX_IOV,
+                **self.alignment,
+            },
+        }
+        if self.allocated is not None:
+            found["actual-size"] = self.allocated
+        if self.has_flags:
+            found["dirty-flag"] = False
+        found |= self.format_facts()
+        if self.backing is not None and not flat:
+            found["backing-image"] = self.backing.image(flat=False)
+        return found
+
+    def describe(self, *, flat: bool) -> dict[str, Any]:
+        """Return the BlockDeviceInfo, without the limits that a drive adds."""
+        found = {
+            "file": self.filename,
+            "node-name": self.name,
+            "ro": self.read_only,
+            "drv": self.TYPE,
+            "active": True,
+            "encrypted": False,
+            "children": [
+                {"child": role, "node-name": child.name}
+                for role, child in reversed(self.children.items())
+            ],
+            "backing_file_depth": 0 if flat else self._depth(),
+            "detect_zeroes": self.options.get("detect-zeroes", "off"),
+            "write_threshold": self.write_threshold,
+            "cache": {"writeback": True, "direct": self.direct, "no-flush": self.no_flush},
+            "image": self.image(flat=flat),
+            **dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0),
+        }
+        if "backing" in self.children:
+            found["backing_file"] = self.children["backing"].filename
+        return found
+
+    def _depth(self) -> int:
+        return 0 if self.backing is None else 1 + self.backing._depth()  # noqa: SLF001  (same class)

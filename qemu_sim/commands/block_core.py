@@ -1,0 +1,106 @@
+"""Nodes and drives.
+
+QEMU: qapi/block-core.json, blockdev.c, block/qapi-system.c
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.block import limits as io_limits
+from qemu_sim.block import statistics
+from qemu_sim.commands.registry import command
+from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.qapi import shape
+
+if TYPE_CHECKING:
+    from qemu_sim.block.drive import Drive
+    from qemu_sim.machine.machine import Machine
+
+
+@command("blockdev-add", raw=True)
+async def blockdev_add(machine: Machine, arguments: dict[str, Any]) -> None:
+    """Open a tree of nodes."""
+    await machine.board.graph.add(arguments)
+
+
+@command("blockdev-del")
+def blockdev_del(machine: Machine, *, node_name: str) -> None:
+    """Close a node that blockdev-add opened."""
+    machine.board.graph.delete(node_name)
+
+
+@command("blockdev-reopen")
+async def blockdev_reopen(machine: Machine, *, options: list[dict[str, Any]]) -> None:
+    """Give nodes new options."""
+    for each in options:
+        await machine.board.graph.reopen(each)
+
+
+@command("query-named-block-nodes")
+def query_named_block_nodes(machine: Machine, *, flat: bool = False) -> Any:
+    """Return all nodes."""
+    nodes = [node.describe(flat=flat) for node in machine.board.graph.listed()]
+    return shape.answer(machine.schema.by_name, "query-named-block-nodes", nodes)
+
+
+@command("query-block")
+def query_block(machine: Machine, *, flat: bool = False) -> Any:
+    """Return all drives."""
+    drives = [drive.describe(flat=flat) for drive in machine.board.drives.listed()]
+    return shape.answer(machine.schema.by_name, "query-block", drives)
+
+
+@command("query-blockstats")
+def query_blockstats(machine: Machine, *, query_nodes: bool = False) -> Any:
+    """Return what drives, or nodes, have done: nothing."""
+    board = machine.board
+    if query_nodes:
+        nodes = reversed(board.graph.listed())
+        found = [statistics.of_node(node, below_drive=False) for node in nodes]
+    else:
+        found = [drive.count() for drive in board.drives.listed()]
+    return shape.answer(machine.schema.by_name, "query-blockstats", found)
+
+
+@command("block_resize")
+def block_resize(
+    machine: Machine, *, size: int, device: str | None = None, node_name: str | None = None
+) -> None:
+    """Change a node's size."""
+    node = machine.board.drives.node_of(device, node_name)
+    if size < 0:
+        raise QMPError("Parameter 'size' expects a >0 size")
+    if node.read_only:
+        raise QMPError("Image is read-only")
+    node.resize(size)
+
+
+@command("block-set-write-threshold")
+def block_set_write_threshold(machine: Machine, *, node_name: str, write_threshold: int) -> None:
+    """Set the offset that no guest here will ever write beyond."""
+    node = machine.board.graph.nodes.get(node_name)
+    if node is None:
+        raise QMPError(f"Device '{node_name}' not found")
+    node.write_threshold = write_threshold
+
+
+@command("block_set_io_throttle", raw=True)
+def block_set_io_throttle(machine: Machine, arguments: dict[str, Any]) -> None:
+    """Set a drive's limits."""
+    drive = find_drive(machine, arguments.get("device"), arguments.get("id"))
+    if drive.node is None:
+        raise QMPError("Device has no medium")
+    drive.limits = io_limits.checked(arguments)
+    if drive.limits:
+        drive.group = arguments.get("group") or drive.group or drive.name or drive.device
+
+
+def find_drive(machine: Machine, device: str | None, id: str | None) -> Drive:
+    """Return a drive by name or by device. Raises QMPError in QEMU's words."""
+    try:
+        return machine.board.drives.find(device, id)
+    except DeviceNotFound:
+        if id is not None and machine.board.has_device(id):
+            raise QMPError("Device does not have a block device backend") from None
+        raise
