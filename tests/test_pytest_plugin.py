@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -177,8 +178,20 @@ LEAKS = """
         kept.pop().close()
         open(machine.qmp_path, "w").close()
 
+    def test_stuck_machines(make_machine, machine, monkeypatch):
+        import time
+        import qemu_sim.testing.loop_thread as loop_thread
+        loop_thread._GRACE = 0.1
+        import qemu_sim.testing.machine as handle
+        handle.TIMEOUT = 0.1
+        make_machine._thread.loop.call_soon_threadsafe(time.sleep, 1)
+
     def test_deaf_daemon(make_machine):
         import signal
+        import qemu_sim.testing.loop_thread as loop_thread
+        loop_thread._GRACE = 5
+        import qemu_sim.testing.machine as handle
+        handle.TIMEOUT = 10
         import qemu_sim.testing.daemon
         qemu_sim.testing.daemon.STOP_TIMEOUT = 0.2
         os.kill(make_machine(mode="daemon").pid, signal.SIGSTOP)
@@ -189,7 +202,7 @@ LEAKS = """
 
 
 def test_what_is_left_behind_fails_the_test(run):
-    result = run(LEAKS, passed=8, errors=7)
+    result = run(LEAKS, passed=9, errors=8)
     said = result.stdout.str()
     for text in (
         "descriptor left behind: ",
@@ -198,6 +211,7 @@ def test_what_is_left_behind_fails_the_test(run):
         "LookupError: nobody foresaw this",
         "socket left behind: ",
         "vm0: did not end within 0.2 s after SIGTERM",
+        "the event loop of the machines is stuck",
     ):
         assert text in said
     assert said.count("LookupError: nobody foresaw this") >= 2
@@ -259,8 +273,15 @@ print(*sorted(set(sys.modules) - before))
     assert loaded.split() == ["qemu_sim", "qemu_sim.pytest_plugin"]
 
 
-def test_no_machine_outlives_a_killed_pytest(pytester, tmp_path, monkeypatch):
+@pytest.fixture
+def short_directory():
+    with tempfile.TemporaryDirectory() as directory:
+        yield directory
+
+
+def test_no_machine_outlives_a_killed_pytest(pytester, short_directory, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ROOT)
+    monkeypatch.setenv("TMPDIR", short_directory)  # nobody is left to clean up
     pytester.makepyfile(
         """
         import os, signal

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qemu_sim.testing.async_machine import TIMEOUT, AsyncMachine
 from qemu_sim.testing.census import Census
@@ -18,7 +18,7 @@ from qemu_sim.testing.loop_thread import LoopThread
 from qemu_sim.testing.machine import SimMachine
 
 MODES = ("in-process", "daemon")
-_LONGEST_DIRECTORY = 60  # leaves 47 of the 107 bytes of a socket path for names
+_LONGEST_DIRECTORY = 80  # leaves 27 of the 107 bytes of a socket path for names
 
 
 class MachineFactory:
@@ -74,12 +74,14 @@ class MachineFactory:
 
     def close(self) -> list[str]:
         """End all machines, the last one first; returns what was wrong or left behind."""
+        ends: list[Callable[[], list[str]]] = [made.close for made in reversed(self._machines)]
+        ends += [disk.close for disk in self._disks]
         complaints = []
-        for machine in reversed(self._machines):
-            complaints += machine.close()
-        for disk in self._disks:
-            disk.close()
-        complaints += self._thread.close()
+        for end in (*ends, self._thread.close):
+            try:
+                complaints += end()
+            except TimeoutError as error:  # the others still have to be ended
+                complaints.append(str(error))
         if self._temporary:
             shutil.rmtree(self.directory)
         return complaints + self._census.complaints()
