@@ -106,6 +106,8 @@ class Migration:
         """Wait for a source at `address`. Raises QMPError in QEMU's words."""
         if self.status.under_way:
             raise QMPError("The incoming migration has already been started")
+        if self._incoming is not None:
+            raise QMPError("the backends of a lost source are held here: 'cont' takes them over")
         listener = addresses.listen(address)
         self._reset(None)
         self._listening = [addresses.bound_address(listener)]

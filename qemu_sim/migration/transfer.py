@@ -128,7 +128,10 @@ class Entry:
 
     def to_qapi(self) -> dict[str, Any]:
         """Return the QAPI BackendTransferDevice."""
-        optional = {"id": self.device.id, "reason": self.reason, "blackout-us": self.blackout_us}
+        reason = self.reason
+        if self.outcome is None:
+            reason = "the migration has not completed"
+        optional = {"id": self.device.id, "reason": reason, "blackout-us": self.blackout_us}
         return {
             "qom-path": self.device.path,
             "outcome": self.outcome or "refused",

@@ -29,6 +29,9 @@ def rolled_back(world, source, destination, text) -> None:
     source.wait_event("MIGRATION", status="failed")
     assert text in source.query_migrate().error_desc
     assert source.execute("query-status")["status"] == "running"
+    for device in source.query_migrate().devices.values():
+        assert device.outcome != "transferred"
+        assert device.reason is not None
     destination.wait_event("MIGRATION", status="failed")
     assert destination.execute("query-status")["status"] == "inmigrate"
     world.served_by(source, destination)
