@@ -3,7 +3,8 @@
 QEMU: system/runstate.c (qemu_system_killed, qemu_kill_report)
 
 An event loop's own signal support forgets who sent a signal, so the signals are blocked
-and read from a signalfd. A child process inherits the blocked mask.
+and read from a signalfd. A child process would inherit that, so who starts one clears its
+mask.
 """
 
 from __future__ import annotations

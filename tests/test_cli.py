@@ -103,6 +103,29 @@ def test_a_signal_ends_the_daemon_and_its_files(daemon, number):
     assert not os.path.exists(monitor)
 
 
+@pytest.mark.parametrize(
+    ("listening", "name"),
+    [
+        (("-chardev", "socket,id=c,path=char,server=on,wait=off"), "char"),
+        (("-incoming", "unix:migration"), "migration"),
+    ],
+)
+def test_a_daemon_removes_what_was_given_by_a_relative_path(listening, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _run(
+        *("-machine", "none", "-nodefaults", "-nographic", "-daemonize", "-pidfile", "pid"),
+        *("-qmp", "unix:qmp,server=on,wait=off"),
+        *listening,
+    )
+    assert sorted(os.listdir(tmp_path)) == sorted([name, "pid", "qmp"])
+    pid = int((tmp_path / "pid").read_text())
+
+    os.kill(pid, signal.SIGTERM)
+
+    _wait_for(lambda: _is_gone(pid), "end of the daemon")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_pidfile_serves_one_process(daemon):
     pid, _, pidfile = daemon
 

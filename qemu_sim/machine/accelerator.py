@@ -18,6 +18,7 @@ from qemu_sim.qapi import object_properties
 from qemu_sim.qapi.profile import Profile
 
 DEFAULT = "tcg"
+_KVM = "/dev/kvm"
 # As "falling back to" spells them; the others of QEMU cannot be simulated honestly.
 _SPOKEN = {"tcg": "tcg", "kvm": "KVM", "qtest": "QTest"}
 _TCG_THREADS = ("single", "multi")
@@ -62,7 +63,7 @@ def _complaints(profile: Profile, candidate: Given) -> Iterator[str]:
     with candidate.blame():
         properties = _properties(profile, candidate.values)
     if name == "kvm":
-        yield from _kvm_complaints(properties.get("device", "/dev/kvm"))
+        yield from _kvm_complaints(properties.get("device", _KVM))
 
 
 def _properties(profile: Profile, values: dict[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,10 @@ class Profile:
         """Whether a command's answer was recorded."""
         return command in self._archive
 
+    def sections(self) -> list[str]:
+        """Names of all that was recorded."""
+        return self._archive.names()
+
     def section(self, command: str) -> Any:
         """Recorded answer of a command without arguments, parsed anew. KeyError if none."""
         return self._archive.read(command)
