@@ -60,13 +60,14 @@ class Host:
         """Make every part, open the monitors, and let the machine run. Raises StartError."""
         await self._make_parts()
         self._arm()
-        for given in self._configuration.chardevs:
-            if given.values["id"] in self._monitored:
-                await self._open_monitor(self._monitored[given.values["id"]], given)
-        await self._start_qtest()
-        await self._start_mqtt()
-        await self._await_incoming()
-        await self.machine.start()
+        with self.monitors.waiting():
+            for given in self._configuration.chardevs:
+                if given.values["id"] in self._monitored:
+                    await self._open_monitor(self._monitored[given.values["id"]], given)
+            await self._start_qtest()
+            await self._start_mqtt()
+            await self._await_incoming()
+            await self.machine.start()
 
     async def wait(self) -> int:
         """Return the exit status once the machine has ended."""
@@ -77,9 +78,9 @@ class Host:
         await self.monitors.close()
         if self._qtest is not None:
             self._qtest.close()
+        await self.machine.close()  # before a broker that may take its time
         if self._mqtt is not None:
             await self._mqtt.close()
-        await self.machine.close()
         if self._wire_log is not None:
             self._wire_log.close()
 

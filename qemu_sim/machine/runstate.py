@@ -8,6 +8,8 @@ ours can reach.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 TRANSITIONS: dict[str, frozenset[str]] = {
     "prelaunch": frozenset({"running", "finish-migrate", "inmigrate", "paused"}),
     "inmigrate": frozenset(
@@ -24,11 +26,16 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 class RunState:
     """The run state of one machine, changed only along TRANSITIONS."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_watchers", "value")
 
     def __init__(self, value: str) -> None:
         """Start in `value`: "prelaunch", or "inmigrate" with -incoming."""
         self.value = value
+        self._watchers: list[Callable[[], None]] = []
+
+    def watch(self, moved: Callable[[], None]) -> None:
+        """Call `moved()` after each change; it must neither block nor raise."""
+        self._watchers.append(moved)
 
     @property
     def running(self) -> bool:
@@ -40,3 +47,5 @@ class RunState:
         if value != self.value:
             assert value in TRANSITIONS[self.value], f"run state {self.value} -> {value}"
             self.value = value
+            for moved in self._watchers:
+                moved()

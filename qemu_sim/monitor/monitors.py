@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.monitor.monitor import Monitor, WireLog
@@ -34,6 +36,15 @@ class Monitors:
         self._unsubscribe = machine.events.subscribe(self._occurred)
         self._closed = False
         self.monitors: list[Monitor] = []
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Answer nothing until this ends: as in QEMU, clients are greeted and wait."""
+        self._turns.take()
+        try:
+            yield
+        finally:
+            self._turns.give_back()
 
     def add(self, id: str, *, pretty: bool = False) -> Monitor:
         """Make a monitor, not yet open."""

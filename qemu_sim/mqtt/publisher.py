@@ -52,6 +52,7 @@ class Publisher:
     def start(self) -> None:
         """Listen to the machine and connect in the background."""
         self._unsubscribe = self._machine.events.subscribe(self._occurred)
+        self._machine.run_state.watch(self._news.set)
         self._task = asyncio.get_running_loop().create_task(self._run(), name="mqtt")
 
     async def close(self) -> None:
@@ -157,6 +158,7 @@ class Publisher:
         await self._publish_run_state(client)
         while not self._closing.is_set():
             await self._publish_news(client)
+            await self._publish_run_state(client)
             await self._first_of(self._news.wait())
         try:
             async with asyncio.timeout(_GOODBYE):

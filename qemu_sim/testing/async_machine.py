@@ -53,8 +53,6 @@ class AsyncMachine:
         self.client = Client(channel, self.name)
         try:
             await self.client.negotiate(within)
-            if not {"-S", "-preconfig", "--preconfig"}.intersection(arguments):
-                await self._running(within)
         except MachineEnded:
             await self.wait(within)
             raise StartFailed(self.launch.printed()) from None
@@ -161,13 +159,6 @@ class AsyncMachine:
             *("-qmp", f"unix:{qmp},server=on,wait=off"),
             *("-chardev", f"socket,id={_CONTROL},path={control}", "-qmp", f"chardev:{_CONTROL}"),
         ]
-
-    async def _running(self, within: float) -> None:
-        """Wait until it has started its guest: it answers before, while a disk connects."""
-        if (await self.execute("query-status", within=within))["status"] == "prelaunch":
-            await self._client.find_event(
-                lambda _, event: event["event"] == "RESUME", "RESUME", within
-            )
 
     def _sockets_left(self) -> list[str]:
         """Remove its sockets; returns a line for each, unless a signal left no time for that."""
