@@ -49,8 +49,16 @@ class Chardev:
         """What `query-chardev` shows as `filename`."""
         return self.TYPE
 
+    @property
+    def can_yank(self) -> bool:
+        """Whether there may be a connection that `yank` cuts."""
+        return False
+
     async def open(self) -> None:
         """Take the host's resources. Raises QMPError in QEMU's words."""
+
+    def yank(self) -> None:
+        """Cut the connection; nothing happens where there is none."""
 
     def close(self) -> None:
         """Give everything back; nothing happens the second time."""

@@ -98,6 +98,21 @@ class ChardevSocket(Chardev):
         if self._listener is not None:
             self._listen(self._listener)
 
+    @property
+    def can_yank(self) -> bool:
+        """Whether there may be a connection: always, as one may come."""
+        return True
+
+    def yank(self) -> None:
+        """Cut the connection. Raises QMPError where a device has taken it."""
+        if self._connected is None or not self._connected.done():
+            return
+        sock = self._connected.result()
+        if sock.fileno() < 0:
+            raise QMPError(f"yank of chardev '{self.id}' in use is not simulated by qemu-sim")
+        sock.close()
+        self.disconnected()
+
     def close(self) -> None:
         """Stop listening, drop a connection that nobody took; remove the unix socket."""
         super().close()

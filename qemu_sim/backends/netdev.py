@@ -41,6 +41,7 @@ class Netdev:
         self.id = id
         self.options = options
         self.queues = 1
+        self.link_up = True
         self._given = list(fds)
 
     def attach(self, chardev: Chardev, memory: GuestMemory) -> None:

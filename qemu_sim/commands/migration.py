@@ -30,9 +30,13 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
     backend_transfer_devices: list[str] | None = None,
     detach: bool = True,
     resume: bool = False,
+    blk: bool = False,
+    inc: bool = False,
 ) -> None:
     """Start to migrate this machine; the rest happens in the background."""
     del detach  # accepted and without meaning, as in QEMU
+    if blk or inc:
+        raise QMPError("block migration is not simulated by qemu-sim")
     if backend_transfer_devices is not None and not backend_transfer:
         raise QMPError("'backend-transfer-devices' requires 'backend-transfer'")
     machine.check_may_migrate(resume=resume)

@@ -8,10 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import Monitor, command, named_fds
+from qemu_sim.errors import QMPError
 from qemu_sim.fds import close_all
+from qemu_sim.machine import nics
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
+
+_VLANS = 4096
 
 
 @command("netdev_add", monitor=True, raw=True)
@@ -31,3 +35,53 @@ async def netdev_add(machine: Machine, monitor: Monitor, arguments: dict[str, An
 def netdev_del(machine: Machine, *, id: str) -> None:
     """Remove a netdev."""
     machine.board.delete_netdev(id)
+
+
+@command("set_link")
+def set_link(machine: Machine, *, name: str, up: bool) -> None:
+    """Plug or pull the cable of a NIC or netdev; without it frames are lost."""
+    nics.set_link(machine.board, name, up)
+
+
+@command("query-rx-filter")
+def query_rx_filter(machine: Machine, *, name: str | None = None) -> list[dict[str, Any]]:
+    """Return what each NIC lets through: all, as the guest's driver sets no filter."""
+    found = nics.nics(machine.board)
+    if name is not None and name not in found:
+        if name in machine.board.netdevs:
+            raise QMPError(f"net client({name}) isn't a NIC")
+        raise QMPError(f"invalid net client name: {name}")
+    return [
+        {
+            "name": each,
+            "promiscuous": True,
+            "multicast": "normal",
+            "unicast": "normal",
+            "vlan": "all",
+            "broadcast-allowed": False,
+            "multicast-overflow": False,
+            "unicast-overflow": False,
+            "main-mac": nic.mac,
+            "vlan-table": list(reversed(range(_VLANS))),
+            "unicast-table": [],
+            "multicast-table": [],
+        }
+        for each, nic in found.items()
+        if name in (None, each)
+    ]
+
+
+@command("announce-self")
+def announce_self(  # noqa: PLR0913  (the QAPI command's own arguments)
+    machine: Machine,
+    *,
+    initial: int,
+    max: int,
+    rounds: int,
+    step: int,
+    interfaces: list[str] | None = None,
+    id: str = "",
+) -> None:
+    """Have NICs tell the network where they are, `rounds` times; pauses grow by `step` ms."""
+    timing = {"initial": initial, "max": max, "rounds": rounds, "step": step}
+    machine.announcements.start(id, interfaces, timing)

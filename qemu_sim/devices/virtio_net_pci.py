@@ -61,6 +61,16 @@ class VirtioNetPCI(Device):
             await self._netdev.open()
         self._netdev.enable_queues(self.queue_pairs)
 
+    def set_link(self, up: bool) -> None:
+        """Plug the cable in or pull it; without a netdev there is none."""
+        if self._nic is not None:
+            self._nic.link_up = up
+
+    def announce(self) -> None:
+        """Tell the network where the guest is."""
+        if self._nic is not None and self._netdev is not None and self._netdev.is_open:
+            self._nic.announce()
+
     def run(self) -> None:
         """Let the guest answer what comes."""
         if self._nic is not None:

@@ -18,6 +18,10 @@ _PACKET = struct.Struct(">8s6s4s6s4s")
 _REQUEST = bytes.fromhex("0001080006040001")  # Ethernet, IPv4, 6 and 4 bytes, request
 _REPLY = bytes.fromhex("0001080006040002")
 _NOBODY = bytes(4)
+_REVERSE_REQUEST = bytes.fromhex("0001080006040003")  # RFC 903
+_EVERYBODY = b"\xff" * 6
+_REVERSE_ARP = b"\x80\x35"
+_SHORTEST_FRAME = 60
 
 
 def answer_arp(packet: bytes, mac: bytes, addresses: Addresses) -> bytes | None:
@@ -37,3 +41,9 @@ def answer_arp(packet: bytes, mac: bytes, addresses: Addresses) -> bytes | None:
     if not addresses.resolve(target, sender_mac):
         return None
     return _PACKET.pack(_REPLY, mac, target, sender_mac, sender)
+
+
+def self_announcement(mac: bytes) -> bytes:
+    """Return the frame from which switches learn where `mac` is; nobody has to answer it."""
+    packet = _PACKET.pack(_REVERSE_REQUEST, mac, _NOBODY, mac, _NOBODY)
+    return (_EVERYBODY + mac + _REVERSE_ARP + packet).ljust(_SHORTEST_FRAME, b"\0")

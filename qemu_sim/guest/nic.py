@@ -2,12 +2,15 @@
 
 QEMU: hw/net/virtio-net.c
 
-A stopped machine answers nothing and reads nothing.
+A stopped machine answers nothing and reads nothing. While the link is down frames are lost,
+in both directions.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from qemu_sim.guest.arp import self_announcement
 
 if TYPE_CHECKING:
     from qemu_sim.backends.netdev import Netdev
@@ -24,6 +27,7 @@ class NIC:
         self.frames_in = 0
         self.frames_out = 0
         self.errors = 0
+        self.link_up = True
 
     def start(self) -> None:
         """Read and answer frames."""
@@ -33,12 +37,19 @@ class NIC:
         """Leave frames unread."""
         self._netdev.stop()
 
+    def announce(self) -> None:
+        """Tell switches where the guest is: a reverse ARP request from its address."""
+        frame = self_announcement(self._network.mac)
+        if self.link_up and self._netdev.link_up and self._netdev.send(0, frame):
+            self.frames_out += 1
+
     def save(self) -> dict[str, Any]:
         """Return counters and the network stack's state, as JSON."""
         return {
             "frames-in": self.frames_in,
             "frames-out": self.frames_out,
             "errors": self.errors,
+            "link-up": self.link_up,
             "network": self._network.save(),
         }
 
@@ -47,10 +58,13 @@ class NIC:
         self.frames_in = state["frames-in"]
         self.frames_out = state["frames-out"]
         self.errors = state["errors"]
+        self.link_up = state["link-up"]
         self._network.mac = mac
         self._network.load(state["network"])
 
     def _receive(self, queue: int, frame: bytes) -> None:
+        if not (self.link_up and self._netdev.link_up):
+            return
         self.frames_in += 1
         for answer in self._network.receive(frame):
             if self._netdev.send(queue, answer):

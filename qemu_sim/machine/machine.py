@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
 from qemu_sim.hooks import Hooks
+from qemu_sim.machine.announcements import Announcements
 from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
 from qemu_sim.machine.cpus import CPUs
+from qemu_sim.machine.dirty_rate import DirtyRate
 from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.global_properties import GlobalProperties
+from qemu_sim.machine.nics import announce
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
 from qemu_sim.migration.capabilities import Capabilities
@@ -67,6 +70,8 @@ class Machine:
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets)
         self.cpus = CPUs(options)
+        self.dirty_rate = DirtyRate(self._sampled_memory)
+        self.announcements = Announcements(lambda names: announce(self.board, names))
         self.is_initialized = not options.preconfig
         self.bugs: list[BaseException] = []
         self.migration_trace: Trace | None = None
@@ -155,6 +160,8 @@ class Machine:
         await self.migration.close()
         self.board.close()
         self.cpus.close()
+        self.dirty_rate.close()
+        self.announcements.close()
         self.fdsets.close()
 
     async def delete_device(self, name: str) -> None:
@@ -294,6 +301,9 @@ class Machine:
         return defaults | parse_device_properties(
             self.profile, kind, given, typed=typed, extensions=self.options.extensions
         )
+
+    def _sampled_memory(self) -> GuestMemory | None:
+        return None if self.machine_type == "none" else self.board.memory
 
     def _statuses(self) -> frozenset[str]:
         return self.profile.migration_statuses

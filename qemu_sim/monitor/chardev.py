@@ -40,6 +40,15 @@ class MonitorChardev(Chardev):
         state = "" if self._monitor.connected.is_set() else "disconnected:"
         return f"{state}{self._monitor.address}{suffix}"
 
+    @property
+    def can_yank(self) -> bool:
+        """Whether it is a socket."""
+        return self._kind == "socket"
+
+    def yank(self) -> None:
+        """Drop the client."""
+        self._monitor.drop_client()
+
     async def open(self) -> None:
         """Open the monitor; with wait=on this returns once a client is there."""
         if self._kind == "stdio":

@@ -81,6 +81,7 @@ class Connection:
         self._stream: Stream | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pumping = False
+        self._event_waits = False
         self._left: Callable[[], None] = lambda: None
 
     def open(self, stream: Stream, left: Callable[[], None]) -> None:
@@ -99,14 +100,20 @@ class Connection:
     def event(self, event: dict[str, Any]) -> None:
         """Send an event, behind what a running command has said so far."""
         self._session.event(event)
-        if not self._pumping:
-            self._flush()
+        if not self._pumping and not self._event_waits:
+            # In the next turn: whoever emits it may have a guest that stands still meanwhile.
+            self._event_waits = True
+            asyncio.get_running_loop().call_soon(self._flush_events)
 
     async def drain(self) -> None:
         """Take no more requests, and wait until the client has all its answers."""
         self._session.finish()
         if self._stream is not None:
             await self._stream.drain()
+
+    def drop(self) -> None:
+        """End the connection as if the client had left."""
+        self._ended(None)
 
     def close(self) -> None:
         """End the connection and what it runs."""
@@ -181,6 +188,10 @@ class Connection:
         return QMPError(
             f"bug in qemu-sim, please report: {request.name} raised {type(error).__name__}: {error}"
         )
+
+    def _flush_events(self) -> None:
+        self._event_waits = False
+        self._flush()
 
     def _flush(self) -> None:
         """Send what there is, then read on, or not, as the session wants."""

@@ -90,6 +90,11 @@ class Monitor:
         if self._connection is not None:
             self._connection.event(event)
 
+    def drop_client(self) -> None:
+        """End the connection; the next client may come."""
+        if self._connection is not None:
+            self._connection.drop()
+
     async def drain(self) -> None:
         """Answer no more, and wait until the client has everything."""
         if self._connection is not None:

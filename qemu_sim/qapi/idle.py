@@ -10,11 +10,15 @@ from __future__ import annotations
 FAMILIES = ("none", "pc", "q35", "microvm")
 
 IDLE_QUERIES = (
+    "cancel-vcpu-dirty-limit",
     "inject-nmi",
+    "query-audiodevs",
     "query-chardev-backends",
     "query-colo-status",
     "query-cryptodev",
     "query-current-machine",
+    "query-display-options",
+    "query-dump",
     "query-dump-guest-memory-capability",
     "query-firmware-log",
     "query-gic-capabilities",
@@ -30,6 +34,7 @@ IDLE_QUERIES = (
     "query-sgx-capabilities",
     "query-spice",
     "query-tpm",
+    "query-vcpu-dirty-limit",
     "query-vm-generation-id",
     "query-vnc",
     "query-vnc-servers",
@@ -37,6 +42,7 @@ IDLE_QUERIES = (
     "replay-delete-break",
     "system_wakeup",
     "x-accel-stats",
+    "x-colo-lost-heartbeat",
     "x-query-interrupt-controllers",
     "x-query-irq",
     "x-query-numa",
@@ -45,6 +51,7 @@ IDLE_QUERIES = (
     "x-query-rdma",
     "x-query-roms",
     "x-query-usb",
+    "xen-colo-do-checkpoint",
     "xen-event-list",
 )
 

@@ -140,3 +140,51 @@ def test_a_netdev_that_cannot_travel_says_so():
     for refused in (wire.quiesce, wire.hand_over, lambda: wire.adopt({}, [])):
         with pytest.raises(MigrationError, match=reason):
             refused()
+
+
+async def test_without_a_link_frames_are_lost_in_both_directions():
+    wire = Wire()
+    await wire.open()
+    nic = device(wire)
+    nic.run()
+    nic.set_link(False)
+    wire.receive(0, bytes.fromhex(ARP))
+    nic.announce()
+    assert wire.sent == []
+    assert nic.report()["frames-in"] == 0
+    nic.set_link(True)
+    wire.link_up = False
+    wire.receive(0, bytes.fromhex(ARP))
+    assert wire.sent == []
+    wire.link_up = True
+    wire.receive(0, bytes.fromhex(ARP))
+    assert len(wire.sent) == 1
+
+
+def test_a_pulled_cable_stays_pulled_when_the_guest_moves():
+    source, target = device(Wire()), device(Wire())
+    source.set_link(False)
+    target.load(json.loads(json.dumps(source.save())))
+    target.run()
+    target._netdev.receive(0, bytes.fromhex(ARP))
+    assert target._netdev.sent == []
+
+
+async def test_an_announcement_tells_switches_the_mac():
+    wire = Wire()
+    nic = device(wire, mac="52:54:00:00:00:01")
+    nic.announce()
+    assert wire.sent == []  # not open yet
+    await wire.open()
+    nic.announce()
+    ((queue, frame),) = wire.sent
+    assert (queue, len(frame)) == (0, 60)
+    assert frame[:42].hex() == (
+        "ffffffffffff525400000001"
+        + "8035"
+        + "0001080006040003"
+        + "525400000001"
+        + "00000000"
+        + "525400000001"
+        + "00000000"
+    )

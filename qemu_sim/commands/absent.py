@@ -1,0 +1,127 @@
+"""Commands about what no machine here has: they fail as on a QEMU without it.
+
+QEMU: ui/ui-qmp-cmds.c, hw/net/rocker, target/i386/sev.c, system/dirtylimit.c and others
+
+The text may hold arguments of the command in braces. A second text is that of QEMU 7.2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.commands.registry import command
+from qemu_sim.errors import DeviceNotActive, DeviceNotFound, QMPError
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.machine import Machine
+
+_NEWER = (8, 0, 0)  # than 7.2
+_NO_ROCKER = "rocker {name} not found"
+_NO_VNC = ("No VNC display is present", "Could not set password")
+_NO_VIRTIO = "Path {path} is not a VirtIODevice"
+
+ABSENT: dict[str, str | tuple[str, str]] = {
+    "change-vnc-password": _NO_VNC,
+    "chardev-change": "Chardev '{id}' does not exist",
+    "display-update": "Can not find vnc display",
+    "dump-skeys": "Storage keys information not available for this architecture",
+    "dumpdtb": ("This machine doesn't have an FDT", "This machine doesn't have a FDT"),
+    "query-cpu-model-baseline": "CPU model baseline is not supported on this target",
+    "query-cpu-model-comparison": "CPU model comparison is not supported on this target",
+    "query-rocker": _NO_ROCKER,
+    "query-rocker-of-dpa-flows": _NO_ROCKER,
+    "query-rocker-of-dpa-groups": _NO_ROCKER,
+    "query-rocker-ports": _NO_ROCKER,
+    "query-sev-attestation-report": "SEV is not enabled",
+    "ringbuf-read": "Device '{device}' not found",
+    "ringbuf-write": "Device '{device}' not found",
+    "set-cpu-topology": "CPU topology change is not supported on this target",
+    "set-numa-node": "The command is permitted only before the machine has been created",
+    "set-vcpu-dirty-limit": "dirty page limit feature requires KVM with accelerator property "
+    "'dirty-ring-size' set'",
+    "sev-inject-launch-secret": "SEV not enabled for guest",
+    "trace-event-get-state": 'unknown event "{name}"',
+    "trace-event-set-state": 'unknown event "{name}"',
+}
+
+
+def _refuse(machine: Machine, text: str | tuple[str, str], arguments: dict[str, Any]) -> None:
+    if isinstance(text, tuple):
+        text = text[0 if machine.profile.version >= _NEWER else 1]
+    raise QMPError(text.format_map(arguments))
+
+
+def _register(name: str, text: str | tuple[str, str]) -> None:
+    command(name, raw=True)(lambda machine, arguments: _refuse(machine, text, arguments))
+
+
+for _name, _text in ABSENT.items():
+    _register(_name, _text)
+
+
+@command("set_password")
+def set_password(
+    machine: Machine, *, protocol: str, password: str, connected: str = "keep", **display: str
+) -> None:
+    """Refuse: there is no display whose password it could be."""
+    del password, display
+    if protocol == "spice":
+        raise DeviceNotActive("SPICE is not in use")
+    if connected != "keep":
+        text = "parameter 'connected' must be 'keep' when 'protocol' is 'vnc'"
+        _refuse(machine, (text, "Invalid parameter 'connected'"), {})
+    _refuse(machine, _NO_VNC, {})
+
+
+@command("expire_password")
+def expire_password(_: Machine, *, protocol: str, time: str, **display: str) -> None:
+    """Refuse: there is no display whose password it could be."""
+    del time, display
+    if protocol == "spice":
+        raise DeviceNotActive("SPICE is not in use")
+    raise QMPError("Could not set password expire time")
+
+
+@command("client_migrate_info")
+def client_migrate_info(_: Machine, *, protocol: str, **client: Any) -> None:
+    """Refuse: there is no display that a client could follow."""
+    del client
+    if protocol == "spice":
+        raise DeviceNotActive("SPICE is not in use")
+    raise QMPError("Parameter 'protocol' expects 'spice'")
+
+
+@command("screendump")
+def screendump(
+    _: Machine, *, filename: str, device: str | None = None, head: int | None = None, **form: str
+) -> None:
+    """Refuse: there is no display that a picture could be taken of."""
+    del filename, form
+    if device is not None:
+        raise DeviceNotFound(f"Device '{device}' not found")
+    if head is not None:
+        raise QMPError("'head' must be specified together with 'device'")
+    raise QMPError("There is no console to take a screendump from")
+
+
+@command("send-key", raw=True)
+def send_key(_machine: Machine, _arguments: dict[str, Any]) -> None:
+    """Press keys of a keyboard that nobody reads, which QEMU allows, too."""
+
+
+@command("input-send-event")
+def input_send_event(
+    machine: Machine, *, events: list[dict[str, Any]], device: str | None = None, head: int = 0
+) -> None:
+    """Move a mouse that nobody looks at; a display to name does not exist."""
+    del events, head
+    if device is not None:
+        raise DeviceNotFound(f"Device '{device}' not found")
+    if not machine.is_running:
+        raise QMPError("VM not running")
+
+
+@command("query-stats", raw=True)
+def query_stats(_machine: Machine, _arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return no figures: KVM and cryptodev, which have some, count nothing here."""
+    return []

@@ -1,0 +1,46 @@
+"""announce-self: NICs that tell the network where they are, some times in a row.
+
+QEMU: net/announce.c
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+
+class Announcements:
+    """Announcements under way, by the ID that a client gave; a new one ends the old."""
+
+    def __init__(self, announce: Callable[[list[str] | None], None]) -> None:
+        """`announce(names)` lets the NICs of these names speak once, all where None."""
+        self._announce = announce
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def start(self, id: str, names: list[str] | None, timing: Mapping[str, int]) -> None:
+        """Announce `rounds` times. `timing` also has `initial`, `step` and `max`, in ms."""
+        self._stop(id)
+        self._speak(id, names, timing, timing["rounds"])
+
+    def close(self) -> None:
+        """End all of them."""
+        for id in list(self._timers):
+            self._stop(id)
+
+    def _speak(
+        self, id: str, names: list[str] | None, timing: Mapping[str, int], rounds: int
+    ) -> None:
+        self._timers.pop(id, None)
+        self._announce(names)
+        rounds -= 1
+        if rounds <= 0:
+            return
+        grown = timing["initial"] + (timing["rounds"] - rounds - 1) * timing["step"]
+        delay = max(0, min(grown, timing["max"])) / 1000
+        loop = asyncio.get_running_loop()
+        self._timers[id] = loop.call_later(delay, self._speak, id, names, timing, rounds)
+
+    def _stop(self, id: str) -> None:
+        timer = self._timers.pop(id, None)
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,111 @@
+"""How fast guest memory changes, found out by looking at some of its pages twice.
+
+QEMU: migration/dirtyrate.c
+
+What QEMU's other methods would count is found here in the same way: nothing traps writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.errors import QMPError
+
+if TYPE_CHECKING:
+    from qemu_sim.virtio.memory import GuestMemory
+
+_PAGE = 4096
+_MIB = 1 << 20
+_SMALLEST = 128 * _MIB  # less RAM than this is not sampled (MIN_RAMBLOCK_SIZE)
+_DEFAULT_SAMPLES = 512  # pages in each GiB
+_FEWEST, _MOST = 128, 16384
+_SAMPLING = "page-sampling"
+_BUSY = "the dirty rate is already being measured."
+
+
+class DirtyRate:
+    """The measurement under way, or the last one. Times are in milliseconds."""
+
+    def __init__(self, memory: Callable[[], GuestMemory | None]) -> None:
+        """`memory()` is what to look at, None where the machine has none."""
+        self._memory = memory
+        self._timer: asyncio.TimerHandle | None = None
+        self.status = "unstarted"
+        self.mode = _SAMPLING
+        self.samples = 0
+        self.period = 0
+        self.start_time = 0  # seconds since the epoch
+        self.rate: int | None = None  # MiB a second, -1 where nothing could be sampled
+
+    def check_idle(self) -> None:
+        """Raise QMPError in QEMU's words if a measurement is under way."""
+        if self.status == "measuring":
+            raise QMPError(_BUSY)
+
+    def start(self, period: int, mode: str, samples: int | None) -> None:
+        """Begin to measure. Raises QMPError in QEMU's words."""
+        if samples is not None and mode != _SAMPLING:
+            raise QMPError("sample-pages is used only in page-sampling mode")
+        if samples is not None and not _FEWEST <= samples <= _MOST:
+            raise QMPError(f"sample-pages is out of range[{_FEWEST}, {_MOST}].")
+        if mode == "dirty-ring":
+            raise QMPError(f"mode {mode} is not enabled, use other method instead.")
+        self.mode, self.period = mode, period
+        self.samples = samples or _DEFAULT_SAMPLES
+        self.start_time = int(time.time())
+        self.rate = None
+        self._measure()
+
+    def query(self, unit: int) -> dict[str, Any]:
+        """Return a DirtyRateInfo without its unit; `unit` is its length in milliseconds."""
+        found = {
+            "status": self.status,
+            "start-time": self.start_time,
+            "calc-time": self.period // unit,
+            "sample-pages": self.samples,
+            "mode": self.mode,
+        }
+        return found if self.rate is None else found | {"dirty-rate": self.rate}
+
+    def close(self) -> None:
+        """Stop measuring."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _measure(self) -> None:
+        memory = self._memory()
+        size = 0 if memory is None else memory.size
+        if self.mode == _SAMPLING and size < _SMALLEST:
+            self._finish(-1)
+            return
+        self.status = "measuring"
+        before = {} if memory is None else _look(memory, self._pages(size))
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self.period / 1000, self._compare, memory, before)
+
+    def _pages(self, size: int) -> list[int]:
+        count = max(1, self.samples * size >> 30)
+        return random.sample(range(size // _PAGE), count)
+
+    def _compare(self, memory: GuestMemory | None, before: dict[int, int]) -> None:
+        if memory is None or not before:
+            self._finish(0)
+            return
+        changed = sum(checksum != before[page] for page, checksum in _look(memory, before).items())
+        self._finish(memory.size // _MIB * changed * 1000 // (len(before) * self.period))
+
+    def _finish(self, rate: int) -> None:
+        self._timer = None
+        self.status, self.rate = "measured", rate
+
+
+def _look(memory: GuestMemory, pages: Iterable[int]) -> dict[int, int]:
+    """Return a checksum of each page; reading the file leaves its holes alone."""
+    fd = memory.fd.fileno()
+    return {page: zlib.crc32(os.pread(fd, _PAGE, page * _PAGE)) for page in pages}
