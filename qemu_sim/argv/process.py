@@ -29,6 +29,14 @@ _ACTIONS = {
     "panic": ("pause", "shutdown", "exit-failure", "none"),
     "watchdog": ("reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi"),
 }
+_COMPAT = {
+    f"{feature}-{direction}": policies
+    for feature in ("deprecated", "unstable")
+    for direction, policies in (
+        ("input", ("accept", "reject", "crash")),
+        ("output", ("accept", "hide")),
+    )
+}
 _URI = r"[A-Za-z0-9+.-]*:"
 _CHANNELS = ("main", "cpr")
 _CHANNELS_SINCE = (10, 0, 0)
@@ -129,6 +137,23 @@ def _no_shutdown(reading: Reading, _source: str, _text: str) -> None:
     reading.configuration.actions["shutdown"] = "pause"
 
 
+def _compat(reading: Reading, source: str, text: str) -> None:
+    """Read -compat: what is deprecated or unstable can be refused, but not hidden."""
+    rejected = reading.configuration.rejected
+    with blame(source):
+        values = read_json(text) if text.startswith("{") else parse_keyval(text)
+        for key, value in values.items():
+            if key not in _COMPAT:
+                raise QMPError(f"Parameter '{key}' is unexpected")
+            if _one_of(_COMPAT[key])(key, value) not in ("accept", "reject"):
+                raise not_simulated(source)
+            feature = key.partition("-")[0]
+            if value == "reject":
+                rejected.add(feature)
+            elif key.endswith("-input"):
+                rejected.discard(feature)
+
+
 def _sim(reading: Reading, source: str, text: str) -> None:
     """Collect our own settings; the values of a repeated key become a list."""
     settings = reading.configuration.sim
@@ -161,5 +186,6 @@ READERS: dict[str, Reader] = {
     "watchdog-action": _watchdog_action,
     "no-reboot": _no_reboot,
     "no-shutdown": _no_shutdown,
+    "compat": _compat,
     "sim": _sim,
 }

@@ -57,6 +57,7 @@ SIMULATED: dict[str, Option] = {
     "no-shutdown": (None, "as -action shutdown=pause"),
     "qtest": ("dev", "test program, such as unix:PATH, that plays the guest's CPU"),
     "qtest-log": ("file", "where to note what the test program says; none for nowhere"),
+    "compat": ("[deprecated-input=accept|reject][,unstable-input=...]", "refuse such input"),
     "sim": ("key=value[,...]", "settings of qemu-sim itself; see schemas/extension.json"),
 }
 
@@ -104,7 +105,7 @@ UNSIMULATED = {
         (
             *("numa", "set", "mem-path", "fda", "fdb", "hda", "hdb", "hdc", "hdd", "cdrom"),
             *("drive", "mtdblock", "sd", "fsdev", "virtfs", "iscsi", "usbdevice", "spice"),
-            *("acpitable", "tpmdev", "pflash", "shim", "dtb", "compat", "fw_cfg", "debugcon"),
+            *("acpitable", "tpmdev", "pflash", "shim", "dtb", "fw_cfg", "debugcon"),
             *("gdb", "d", "D", "dfilter", "xen-domid", "loadvm", "option-rom", "icount", "echr"),
             *("readconfig", "trace", "plugin", "dump-vmstate", "prom-env", "semihosting-config"),
             "g",

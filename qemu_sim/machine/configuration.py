@@ -86,6 +86,7 @@ class Configuration:
         "process_name",
         "qtest",
         "qtest_log",
+        "rejected",
         "sim",
         "start_paused",
         "uuid",
@@ -117,6 +118,7 @@ class Configuration:
         self.incoming: Given | None = None
         self.incoming_cpr: Given | None = None
         self.actions: dict[str, str] = {}
+        self.rejected: set[str] = set()  # features whose use -compat makes an error
         self.pidfile: str | None = None
         self.daemonize = False
         self.exit_with_parent = False

@@ -80,7 +80,9 @@ class Machine:
     @cached_property
     def schema(self) -> Schema:
         """The QMP schema: the profile's, with our extension unless that is off."""
-        return self.profile.extended_schema if self.options.extensions else self.profile.schema
+        profile, options = self.profile, self.options
+        schema = profile.extended_schema if options.extensions else profile.schema
+        return schema.rejecting(options.rejected)
 
     # The machine's life.
 

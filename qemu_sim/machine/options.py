@@ -23,6 +23,7 @@ class MachineOptions:
     """Settings of one machine; the defaults are QEMU's.
 
     `properties` are those of the machine object that were given, by their QOM name.
+    The use of what has one of the `rejected` features, "deprecated" or "unstable", is an error.
     `cpu` is None for the model that the machine type has by default.
     `preconfig`: it waits for x-exit-preconfig. `actions` are those of -action.
     `debug_threads`: a CPU's thread has a name of its own.
@@ -48,6 +49,7 @@ class MachineOptions:
     incoming: bool = False
     profile: str | None = None
     extensions: bool = True
+    rejected: frozenset[str] = frozenset()
     guest_ipv4: frozenset[str] = frozenset()
     guest_ipv6: frozenset[str] = frozenset()
     phase_timeout: float = 10.0

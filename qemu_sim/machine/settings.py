@@ -68,6 +68,7 @@ def machine_options(
         incoming=configuration.incoming is not None,
         profile=sim.get("profile"),
         extensions=sim.get("extensions", True),
+        rejected=frozenset(configuration.rejected).union(sim.get("strict", ())),
         guest_ipv4=_addresses(sim, "guest-ipv4", AF_INET),
         guest_ipv6=_addresses(sim, "guest-ipv6", AF_INET6),
         phase_timeout=sim.get("phase-timeout", 10.0),

@@ -12,7 +12,7 @@ from typing import Any
 from qemu_sim.errors import CommandNotFound
 from qemu_sim.qapi import json_values, keyval_values
 from qemu_sim.qapi.opts_visitor import OptsVisitor
-from qemu_sim.qapi.validator import Entity, Validator
+from qemu_sim.qapi.validator import Entity, Validator, rejected_feature
 
 # Introspected with their arguments, yet QEMU checks those by hand: 'gen': false.
 UNCHECKED = frozenset({"device_add"})
@@ -36,10 +36,19 @@ class CommandInfo:
 
 
 class Schema:
-    """A list of SchemaInfo, in its own order, and the facts that it hides (probe.py)."""
+    """A list of SchemaInfo, in its own order, and the facts that it hides (probe.py).
 
-    def __init__(self, entities: Iterable[Entity], facts: Mapping[str, Any]) -> None:
+    The use of what has one of the `rejected` features is an error.
+    """
+
+    def __init__(
+        self,
+        entities: Iterable[Entity],
+        facts: Mapping[str, Any],
+        rejected: frozenset[str] = frozenset(),
+    ) -> None:
         self.entities: list[Entity] = list(entities)
+        self._rejected = rejected
         self.facts = facts
         self._commands: dict[str, CommandInfo] = {}
         # Commands that take nothing, the most of traffic: known to accept {} unchecked.
@@ -53,12 +62,16 @@ class Schema:
     @cached_property
     def validator(self) -> Validator:
         """Checks values that are JSON."""
-        return Validator(self.by_name, self.facts, json_values)
+        return Validator(self.by_name, self.facts, json_values, self._rejected)
 
     @cached_property
     def keyval_validator(self) -> Validator:
         """Checks values that are strings, as parse_keyval returns them."""
-        return Validator(self.by_name, self.facts, keyval_values)
+        return Validator(self.by_name, self.facts, keyval_values, self._rejected)
+
+    def rejecting(self, features: frozenset[str]) -> Schema:
+        """Return the same interface where "deprecated" or "unstable" things are errors."""
+        return Schema(self.entities, self.facts, features) if features else self
 
     def names(self, meta_type: str) -> Iterator[str]:
         """Names of all entities of a meta-type such as "command" or "event"."""
@@ -83,6 +96,9 @@ class Schema:
         command = self.command(name)
         if command is None:
             raise CommandNotFound(f"The command {name} has not been found")
+        feature = rejected_feature({"features": command.features}, self._rejected)
+        if feature is not None:
+            raise CommandNotFound(f"{feature.capitalize()} command {name} disabled by policy")
         if name in UNCHECKED:
             return arguments
         checked: dict[str, Any] = self.validator.check(command.argument_type, arguments)

@@ -9,7 +9,7 @@ when a command first needs it and shared from then on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from qemu_sim.errors import QMPError
@@ -40,12 +40,18 @@ class Validator:
     """Compiles checks for the types of one schema.
 
     `entities` maps names to SchemaInfo; `facts` is what introspection hides (see probe.py).
+    A member or value with one of the `rejected` features is an error.
     """
 
     def __init__(
-        self, entities: Mapping[str, Entity], facts: Mapping[str, Any], values: Values
+        self,
+        entities: Mapping[str, Entity],
+        facts: Mapping[str, Any],
+        values: Values,
+        rejected: Collection[str] = (),
     ) -> None:
         self._entities = entities
+        self._rejected = rejected
         self._integers: Mapping[str, Mapping[str, str]] = facts.get("integers", {})
         self._alternates: Mapping[str, str] = facts.get("alternates", {})
         self._values = values
@@ -75,7 +81,7 @@ class Validator:
             case "builtin":
                 return self._values.scalar(integer if entity["name"] == "int" else entity["name"])
             case "enum":
-                return self._enum(frozenset(entity["values"]))
+                return self._enum(entity)
             case "array":
                 return self._array(self.compiled(entity["element-type"], integer))
             case "alternate":
@@ -88,18 +94,40 @@ class Validator:
             (
                 member["name"],
                 "default" not in member,
-                self.compiled(member["type"], kinds.get(member["name"], "int64")),
+                self._allowed(
+                    member, self.compiled(member["type"], kinds.get(member["name"], "int64"))
+                ),
             )
             for member in entity["members"]
         ]
 
-    def _enum(self, allowed: frozenset[str]) -> Check:
+    def _allowed(self, member: Entity, check: Check) -> Check:
+        """Return `check`, or one that rejects the member altogether."""
+        feature = rejected_feature(member, self._rejected)
+        if feature is None:
+            return check
+
+        def refuse(_value: Any, path: Path) -> Any:
+            name = bare_name(path)
+            raise QMPError(f"{feature.capitalize()} parameter {name} disabled by policy")
+
+        return refuse
+
+    def _enum(self, entity: Entity) -> Check:
+        allowed = frozenset(entity["values"])
         string = self._values.scalar("str")
+        refused = {
+            each["name"]: feature
+            for each in entity.get("members", ())
+            if (feature := rejected_feature(each, self._rejected)) is not None
+        }
 
         def check(value: Any, path: Path) -> str:
             name: str = string(value, path)
             if name not in allowed:
                 raise QMPError(f"Parameter '{bare_name(path)}' does not accept value '{name}'")
+            if name in refused:
+                raise QMPError(f"{refused[name].capitalize()} value {name} disabled by policy")
             return name
 
         return check
@@ -173,6 +201,11 @@ class Validator:
             branches[case](value, path, known)
 
         return visit
+
+
+def rejected_feature(entity: Entity, rejected: Collection[str]) -> str | None:
+    """Return the first of the `rejected` features that a member, value or command has."""
+    return next((each for each in entity.get("features", ()) if each in rejected), None)
 
 
 def _python_types(entity: Entity) -> tuple[type, ...]:
