@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers bench check clean
+.PHONY: help demo test lint types layers bench compare check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ layers: $(VENV)/developed ## Check that imports only go down
 
 bench: $(VENV)/tested ## Measure, beside a real QEMU if there is one
 	$(BIN)/python tests/bench
+
+compare: $(VENV)/tested ## Replay what real QEMUs answered, and list what differs
+	$(BIN)/python tests/compare
 
 check: lint types layers test ## Everything that must be green
 

@@ -87,7 +87,10 @@ class Parameters:
     """All parameters of one machine. Index it by QMP name."""
 
     def __init__(self, profile: Profile) -> None:
-        self._values: dict[str, Any] = profile.section("query-migrate-parameters")
+        # In the order of the schema. In the recorded one, what was added last comes first
+        # where two names share a bucket.
+        section = profile.section("query-migrate-parameters")
+        self._values: dict[str, Any] = dict(reversed(section.items()))
         self._new = profile.version >= _NEW_WORDS
 
     def __getitem__(self, name: str) -> Any:

@@ -47,7 +47,7 @@ def bytewise(version, data):
 
 
 def recorded(version):
-    with open(os.path.join(DATA, f"qmp-wire-{version}.jsonl"), encoding="ascii") as file:
+    with open(os.path.join(DATA, f"recorded-{version}.jsonl"), encoding="ascii") as file:
         return [json.loads(line) for line in file]
 
 

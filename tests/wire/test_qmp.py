@@ -125,7 +125,7 @@ def normalised(data):
 
 
 def recorded(version):
-    with open(os.path.join(DATA, f"qmp-wire-{version}.jsonl"), encoding="ascii") as file:
+    with open(os.path.join(DATA, f"recorded-{version}.jsonl"), encoding="ascii") as file:
         cases = [json.loads(line) for line in file]
     return [case for case in cases if case["group"] in GROUPS and case["case"] not in ELSEWHERE]
 
