@@ -68,7 +68,9 @@ def _uuid(reading: Reading, source: str, text: str) -> None:
 
 def _machine(reading: Reading, source: str, text: str) -> None:
     with blame(source):
-        merge(reading.configuration.machine, reading.keyval("machine", text, "type"))
+        found = reading.keyval("machine", text, "type")
+        merge(reading.configuration.machine, found)
+    _check_boot_options(found.get("boot", {}))
 
 
 def _memory(reading: Reading, source: str, text: str) -> None:
@@ -123,6 +125,12 @@ def _boot(reading: Reading, source: str, text: str) -> None:
     """Check -boot: the simulated guest has no firmware that could follow it."""
     with blame(source):
         found = reading.keyval("boot-opts", text, "order")
+    _check_boot_options(found)
+
+
+def _check_boot_options(found: object) -> None:
+    if not isinstance(found, dict):
+        raise StartError("Invalid parameter type for 'boot', expected: object")
     try:
         for key, value in found.items():
             _check_boot(key, value)

@@ -15,6 +15,13 @@ from typing import Any, NamedTuple
 
 from qemu_sim.errors import QMPError
 
+# Members of a Configuration that are read, checked, and change nothing here.
+WITHOUT_EFFECT = {
+    "display": "only `none` is simulated, which is what there is in any case",
+    "nodefaults": "there are no default devices in any case",
+    "nographic": "it takes away a display, and there is none",
+}
+
 
 class StartError(Exception):
     """Ends the start. Each argument is a message, complete but for the program's name."""
