@@ -8,6 +8,7 @@ Nothing slow is imported before the fork of -daemonize.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -91,6 +92,7 @@ def _start(configuration: Configuration, report: Report) -> int:
 
 
 def _run(configuration: Configuration, report: Report, daemon: Daemon | None) -> int:
+    gc.disable()  # until it runs: nothing of what a start makes is garbage
     import asyncio  # noqa: PLC0415 - the loop, and all that needs it, come after the fork
 
     from qemu_sim.host import Host  # noqa: PLC0415
@@ -121,6 +123,8 @@ async def _live(host: Host, ready: Callable[[], None]) -> int:
     if starting.done():
         starting.result()
         ready()
+        gc.freeze()  # or each full collection would look at all of it, during a hand-over, too
+        gc.enable()
     else:
         starting.cancel()
         await asyncio.wait({starting})

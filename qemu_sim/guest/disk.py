@@ -71,15 +71,14 @@ class GuestDisk:
         self._depth = 0
 
     def run(self) -> None:
-        """Let the guest run: take completions, and go on with the load."""
+        """Let the guest run: it takes completions and goes on with its load in the next turn."""
         if self._running:
             return
         self._running = True
         loop = asyncio.get_running_loop()
         for queue in range(len(self._driver.queues)):
             loop.add_reader(self._link.call_fileno(queue), self._called, queue)
-            self._take(queue)  # what has come while nobody listened
-        self._fill()
+        loop.call_soon(self._wake)
 
     def halt(self) -> None:
         """Stop the guest. Requests under way complete in the ring, unread."""
@@ -152,6 +151,12 @@ class GuestDisk:
         finally:
             loop.remove_reader(fileno)
         self._link.clear_call(queue)
+
+    def _wake(self) -> None:
+        if self._running:
+            for queue in range(len(self._driver.queues)):
+                self._take(queue)  # what has come while nobody listened
+            self._fill()
 
     def _called(self, queue: int) -> None:
         self._link.clear_call(queue)

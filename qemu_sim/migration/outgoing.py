@@ -102,10 +102,11 @@ class Outgoing:
         machine = self._machine
         await machine.hooks.reach("before-stop")
         self.state_name = machine.state_name
+        runs, now = self.state_name == "running", time.monotonic_ns()
         machine.stop_for_migration()
         self.stopped = True
-        if self.state_name == "running":
-            self.stopped_at_ns = time.monotonic_ns()
+        if runs:
+            self.stopped_at_ns = now
             await self._drain()
         for entry in self._moving:
             assert entry.device.backend is not None

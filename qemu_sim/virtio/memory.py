@@ -132,14 +132,19 @@ class GuestMemory:
         """Replace RAM by the one of another process and own `fd`.
 
         Raises MigrationError, with `fd` closed and nothing changed, when it is not a
-        memfd of this machine's RAM size.
+        memfd of this machine's RAM size, or cannot be mapped: the source still runs then.
         """
         reason = self._mismatch(fd)
         if reason is not None:
             fd.close()
             raise MigrationError(reason)
+        try:
+            ram = _map(fd, self.size)
+        except QMPError as error:
+            fd.close()
+            raise MigrationError(str(error)) from None
         self.close()
-        self._fd = fd
+        self._fd, self._map = fd, ram
 
     def _mismatch(self, fd: Fd) -> str | None:
         found = descriptor.kind(fd)

@@ -63,6 +63,7 @@ STATE_MAX = 16 << 20  # bytes of JSON in one section
 _NAME_MAX = 4096
 
 HEADER = struct.pack(">II", MAGIC, VERSION)
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes a new one each time
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _SECTION_TAIL = struct.Struct(">II")
@@ -120,13 +121,13 @@ def footer(section_id: int) -> bytes:
 
 def state(value: dict[str, Any]) -> bytes:
     """Return a section's payload: u32 length and JSON."""
-    text = json.dumps(value, separators=(",", ":")).encode()
+    text = _encode(value).encode()
     return _U32.pack(len(text)) + text
 
 
 def description(devices: list[dict[str, Any]]) -> bytes:
     """Return the closing JSON description of what the sections held."""
-    text = json.dumps({"page_size": 4096, "devices": devices}).encode()
+    text = _encode({"page_size": 4096, "devices": devices}).encode()
     return bytes([VMDESCRIPTION]) + _U32.pack(len(text)) + text
 
 
@@ -137,7 +138,7 @@ def command(code: int, body: dict[str, Any]) -> bytes:
 
 def reply(code: int, body: dict[str, Any]) -> bytes:
     """Return a message for the return path. Raises WireError when it is too long."""
-    text = json.dumps(body, separators=(",", ":")).encode()
+    text = _encode(body).encode()
     if len(text) > MESSAGE_MAX:
         raise WireError(f"message of {len(text)} bytes exceeds {MESSAGE_MAX}")
     return _MESSAGE.pack(code, _U32.size, len(text)) + text

@@ -59,6 +59,7 @@ class Pair:
         self._uri = f"unix:{os.path.join(directory, 'migration.sock')}"
         self._argv = argv
         self._here, self._there = Worker(listener), Worker(listener)
+        self._prepare = prepare
         self._machine = self._here.start(argv)
         prepare(self._machine)
 
@@ -75,6 +76,7 @@ class Pair:
         self._here.end(self._machine)
         counts = [self._here.census(), self._there.census()]
         self._machine = self._here.start(self._argv)
+        self._prepare(self._machine)
         return counts
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from qemu_sim.testing.in_process import InProcess
 async def main() -> None:
     stdin = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
+    gc.freeze()  # as the program itself does once it runs
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     while line := await stdin.readline():
         if line == b"census\n":
