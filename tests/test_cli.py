@@ -117,10 +117,12 @@ def test_a_daemon_removes_what_was_given_by_a_relative_path(listening, name, tmp
         *("-qmp", "unix:qmp,server=on,wait=off"),
         *listening,
     )
-    assert sorted(os.listdir(tmp_path)) == sorted([name, "pid", "qmp"])
     pid = int((tmp_path / "pid").read_text())
+    made = sorted(os.listdir(tmp_path))
 
     os.kill(pid, signal.SIGTERM)
+
+    assert made == sorted([name, "pid", "qmp"])
 
     _wait_for(lambda: _is_gone(pid), "end of the daemon")
     assert os.listdir(tmp_path) == []
