@@ -1,0 +1,57 @@
+"""The object secret: a password or key, given in the command line or in a file.
+
+QEMU: crypto/secret.c, crypto/secret_common.c
+
+It is read when the object is made, as in QEMU, so that a wrong path fails the start. Nothing
+here is encrypted, so nothing asks for it afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from qemu_sim.backends.object import Object
+from qemu_sim.errors import QMPError
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/=\n\r]*")
+# What a client reads of members that nobody gave. QEMU 7.2 also tells that it has loaded it.
+_UNGIVEN = {"data": "", "file": "", "format": "raw", "keyid": "", "iv": "", "loaded": True}
+
+
+class Secret(Object):
+    """A secret in the clear."""
+
+    TYPE = "secret"
+
+    def __init__(self, id: str, options: dict[str, Any]) -> None:
+        """Read the secret. Raises QMPError in QEMU's words."""
+        super().__init__(id, {**_UNGIVEN, **options})
+        if "keyid" in options:
+            raise QMPError("a secret that is encrypted by another is not simulated by qemu-sim")
+        content = _content(options)
+        if self.options["format"] == "base64" and not _BASE64.fullmatch(content):
+            raise QMPError("Base64 data contains invalid characters")
+
+
+def _content(options: dict[str, Any]) -> bytes:
+    """Return what `data` or `file` holds."""
+    if "file" in options and "data" in options:
+        raise QMPError("'file' and 'data' are mutually exclusive")
+    if "data" in options:
+        return str(options["data"]).encode()
+    if "file" not in options:
+        raise QMPError("Either 'file' or 'data' must be provided")
+    path = str(options["file"])
+    try:
+        return Path(path).read_bytes()
+    except IsADirectoryError as error:
+        raise _unreadable(path, "Error reading", error) from error
+    except OSError as error:
+        raise _unreadable(path, "Failed to open", error) from error
+
+
+def _unreadable(path: str, step: str, error: OSError) -> QMPError:
+    quoted = f"\N{LEFT DOUBLE QUOTATION MARK}{path}\N{RIGHT DOUBLE QUOTATION MARK}"  # GLib's
+    return QMPError(f"Unable to read {path}: {step} file {quoted}: {error.strerror}")
