@@ -11,9 +11,8 @@ import fcntl
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from qemu_sim.errors import FdError
 
@@ -122,8 +121,7 @@ def open_descriptors(pid: int | str = "self") -> dict[int, str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class TaggedFd:
+class TaggedFd(NamedTuple):
     """A descriptor and its use: a `role` such as "queue" or "kick", an `index` within it."""
 
     role: str

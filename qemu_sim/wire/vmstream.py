@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from qemu_sim.errors import WireError
 
@@ -77,8 +76,7 @@ class Reader(Protocol):
         """Return the next `size` bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """The head of one section; its payload and footer follow in the stream."""
 
     kind: int
@@ -88,8 +86,7 @@ class Section:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A command, or a message on the return path."""
 
     code: int
