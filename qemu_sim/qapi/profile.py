@@ -96,6 +96,12 @@ class Profile:
         return frozenset(self.section("allow-preconfig"))
 
     @cached_property
+    def hmp_help(self) -> dict[str, str]:
+        """What the human monitor prints for "help" and for "info"."""
+        texts: dict[str, str] = self.section("hmp-help")
+        return texts
+
+    @cached_property
     def idle_answers(self) -> dict[str, dict[str, Entry]]:
         """What commands without arguments answer on an idle machine.
 

@@ -56,6 +56,7 @@ def record(argv: Sequence[str]) -> dict[str, Any]:
         sections = _ask_each(emulator, _QUERIES)
         sections["qom-list-types"] = emulator.execute("qom-list-types", abstract=True)
         sections |= _compat_properties(emulator, sections["query-qmp-schema"])
+        sections["hmp-help"] = hmp_help(emulator)
         sections["member-types"] = probe_types(emulator, sections["query-qmp-schema"])
     concrete = [kind["name"] for kind in sections["qom-list-types"] if not kind.get("abstract")]
     for command in ("device-list-properties", "qom-list-properties"):
@@ -95,6 +96,14 @@ def _idle_answers(argv: Sequence[str], family: str) -> dict[str, Any]:
             except QMPError as error:
                 answers[command] = {"error": [error.class_, str(error)]}
     return answers
+
+
+def hmp_help(emulator: Emulator) -> dict[str, str]:
+    """What the human monitor says of its commands, and of those that begin with "info"."""
+    return {
+        topic: emulator.execute_with("human-monitor-command", {"command-line": topic})
+        for topic in ("help", "info")
+    }
 
 
 def _preconfig_commands(argv: Sequence[str], commands: Iterable[str]) -> list[str]:

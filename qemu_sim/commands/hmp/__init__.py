@@ -1,0 +1,1 @@
+"""Commands of the human monitor (HMP): text in, text out."""
