@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.io import address as addresses
+from qemu_sim.migration import peer
 from qemu_sim.migration.incoming import Destination, Incoming, SourceLostError
 from qemu_sim.migration.outgoing import Outgoing, Source
 from qemu_sim.migration.progress import Progress
@@ -203,8 +204,7 @@ class Migration:
         self.status.move("failed" if self.status.value == "failing" else "cancelled")
 
     async def _send_all(self, address: UnixAddress | InetAddress) -> None:
-        sock = await addresses.connect(address)
-        self._refuse_stranger(sock)
+        sock = await peer.connect(address, check=self._check_peer)
         stream = Stream(sock, self._phase_timeout, self._machine.trace_migration)
         outgoing = self._outgoing = Outgoing(self._machine, stream, self._plan)
         await outgoing.begin()
@@ -251,8 +251,8 @@ class Migration:
     ) -> None:
         """The one place where an incoming migration ends."""
         try:
-            sock = await _accept_one(listener, addresses.absolute(address))
-            self._refuse_stranger(sock)
+            absolute = addresses.absolute(address)
+            sock = await peer.accept(listener, absolute, check=self._check_peer)
             self.status.move("active")
             incoming = Incoming(
                 self._machine, Stream(sock, self._phase_timeout, self._machine.trace_migration)
@@ -296,18 +296,3 @@ class Migration:
             incoming.refuse(reason)
             incoming.give_up()
             incoming.close()
-
-    def _refuse_stranger(self, sock: socket.socket) -> None:
-        if self._check_peer and not addresses.trusted_peer(sock):
-            sock.close()
-            raise MigrationError("the peer of the migration channel belongs to another user")
-
-
-async def _accept_one(listener: socket.socket, address: UnixAddress | InetAddress) -> socket.socket:
-    """Accept one source; a second one finds nobody."""
-    try:
-        sock, _ = await asyncio.get_running_loop().sock_accept(listener)
-    finally:
-        listener.close()
-        addresses.remove_path(address)
-    return sock
