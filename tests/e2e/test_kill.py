@@ -6,6 +6,8 @@ be a step before or behind.
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from qemu_sim.hooks import POINTS, SOURCE_POINTS
@@ -141,6 +143,43 @@ def test_what_a_destination_did_before_it_died_is_lost(world, pair, wait):
     source.wait_event("MIGRATION", status="failed")
     source.execute("cont")
     wait(lambda: source.query_guest()["disk0"].errors > 0, "an error of the disk")
+
+
+@pytest.mark.parametrize("delay", [0.001, 0.002, 0.003, 0.004])
+def test_the_source_is_killed_at_any_moment(net_world, wait, delay):
+    """Whatever the moment was, the survivor knows what it owns."""
+    source, destination = net_world.pair()
+    source.start_migration(destination)
+    time.sleep(delay)
+    source.kill()
+    wait(lambda: destination.query_migrate().status != "active", "an end, or no beginning")
+    report = destination.query_migrate()
+    if "'cont' takes them over" in (report.error_desc or ""):
+        net_world.served_by_nobody(destination)
+        destination.execute("cont")
+        net_world.served_by(destination)
+    elif report.status == "completed":
+        net_world.served_by(destination)
+    else:
+        assert report.status in ("failed", "setup")
+        assert not net_world.tap_exists()
+
+
+@pytest.mark.parametrize("delay", [0.001, 0.002, 0.003, 0.004])
+def test_the_destination_is_killed_at_any_moment(net_world, wait, delay):
+    source, destination = net_world.pair()
+    source.start_migration(destination)
+    time.sleep(delay)
+    destination.kill()
+    wait(lambda: source.query_migrate().status in ("completed", "failed"), "an end")
+    if source.query_migrate().status == "completed":
+        assert not net_world.tap_exists()
+    elif source.execute("query-status")["status"] == "postmigrate":
+        net_world.served_by_nobody(source)
+        source.execute("cont")
+        net_world.served_by(source)
+    else:
+        net_world.served_by(source)
 
 
 def test_each_point_is_tried():
