@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Row:
-    """One figure. `value` must not exceed `target`, or reach it if `at_least`."""
+    """One figure. `value` is to be at most `target`, or at least that with `at_least`."""
 
     name: str
     text: str
@@ -17,26 +17,19 @@ class Row:
     at_least: bool = False
 
     @property
-    def mark(self) -> str:
-        if self.target is None or self.value is None:
-            return ""
-        return (
-            "ok"
-            if (self.value >= self.target) == self.at_least or self.value == self.target
-            else "MISSED"
-        )
-
-    @property
     def cells(self) -> list[str]:
         beside = "; ".join(f"{name} {text}" for name, text in self.beside.items())
-        return [self.name, self.text, self._goal(), self.mark, beside]
+        return [self.name, self.text, *self._verdict(), beside]
 
-    def _goal(self) -> str:
-        if self.target is None:
-            return ""
-        sign = ">=" if self.at_least else "<="
+    def _verdict(self) -> tuple[str, str]:
+        """Return the target as a text, and whether it was reached."""
+        if self.target is None or self.value is None:
+            return "", ""
+        if self.at_least:
+            return f">= {self.target:,.0f}/s", "ok" if self.value >= self.target else "MISSED"
         small = 0 < self.target < 1
-        return f"{sign} {milliseconds(self.target) if small else f'{self.target:g}'}"
+        text = milliseconds(self.target) if small else f"{self.target:g}"
+        return f"<= {text}", "ok" if self.value <= self.target else "MISSED"
 
 
 def table(rows) -> str:
