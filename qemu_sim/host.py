@@ -141,9 +141,8 @@ class Host:
         await self.machine.board.add_chardev(backend["type"], given.values["id"], options, fds)
 
     async def _open_monitor(self, spec: MonitorSpec, given: Given) -> None:
-        if spec.mode != "control":
-            raise StartError(f"{spec.source}: the human monitor is not simulated by qemu-sim")
-        monitor = self.monitors.add(spec.id or spec.chardev, pretty=spec.pretty)
+        human = spec.mode == "readline"
+        monitor = self.monitors.add(spec.id or spec.chardev, pretty=spec.pretty, human=human)
         chardev = MonitorChardev(given.values["id"], given.values["backend"], monitor)
         with given.blame():
             await chardev.open()

@@ -1,1 +1,1 @@
-"""Monitors: QMP sessions on sockets, pipes and inherited descriptors."""
+"""Monitors: QMP and HMP sessions on sockets, pipes and inherited descriptors."""

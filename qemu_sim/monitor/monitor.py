@@ -24,6 +24,7 @@ from qemu_sim.wire.qmp import Session
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.monitor.human import HumanConnection
     from qemu_sim.monitor.turns import Turns
 
 # Direction "in" or "out", monitor ID, message, descriptors that came with it.
@@ -52,7 +53,7 @@ class Monitor:
         self._pretty = pretty
         self._wire_log = wire_log
         self._server: Server | None = None
-        self._connection: Connection | None = None
+        self._connection: Connection | HumanConnection | None = None
 
     @property
     def bound(self) -> dict[str, Any] | None:
@@ -77,11 +78,7 @@ class Monitor:
         self, stream: Stream, *, local: bool = True, left: Callable[[], None] = lambda: None
     ) -> None:
         """Greet the client at the other end of `stream`; `left()` is told when it goes."""
-        profile = self._machine.profile
-        log = partial(self._log, self._wire_log) if self._wire_log else None
-        session = Session(profile.version, profile.package, pretty=self._pretty, log=log)
-        connection = Connection(self._machine, self._turns, session, self.named_fds, local=local)
-        self._connection = connection
+        connection = self._connection = self._new_connection(local=local)
         self.connected.set()
         connection.open(stream, partial(self._left, left))
 
@@ -109,6 +106,12 @@ class Monitor:
             self._connection = None
         close_all(self.named_fds.values())
         self.named_fds.clear()
+
+    def _new_connection(self, *, local: bool) -> Connection | HumanConnection:
+        profile = self._machine.profile
+        log = partial(self._log, self._wire_log) if self._wire_log else None
+        session = Session(profile.version, profile.package, pretty=self._pretty, log=log)
+        return Connection(self._machine, self._turns, session, self.named_fds, local=local)
 
     def _listen(
         self,

@@ -46,9 +46,14 @@ class Monitors:
         finally:
             self._turns.give_back()
 
-    def add(self, id: str, *, pretty: bool = False) -> Monitor:
-        """Make a monitor, not yet open."""
-        monitor = Monitor(id, self._machine, self._turns, pretty=pretty, wire_log=self._wire_log)
+    def add(self, id: str, *, pretty: bool = False, human: bool = False) -> Monitor:
+        """Make a monitor, not yet open; a `human` one is for a person."""
+        kind = Monitor
+        if human:
+            from qemu_sim.monitor.human import HumanMonitor  # noqa: PLC0415 - few want it
+
+            kind = HumanMonitor
+        monitor = kind(id, self._machine, self._turns, pretty=pretty, wire_log=self._wire_log)
         self.monitors.append(monitor)
         return monitor
 
