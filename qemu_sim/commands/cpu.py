@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.cpu_properties import cpu_type
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -24,7 +25,7 @@ def query_cpus_fast(machine: Machine) -> list[dict[str, Any]]:
     """Return the CPUs that are there, each with a thread of its own."""
     if machine.machine_type == "none":
         return []
-    kind = {"qom-type": _cpu_type(machine)} if machine.profile.version >= _NEWER else {}
+    kind = {"qom-type": cpu_type(machine)} if machine.profile.version >= _NEWER else {}
     return [
         {
             "cpu-index": cpu.number,
@@ -43,7 +44,7 @@ def query_hotpluggable_cpus(machine: Machine) -> list[dict[str, Any]]:
     """Return every CPU that the machine could have; the last comes first, as in QEMU."""
     if not machine.profile.machines[machine.machine_type]["hotpluggable-cpus"]:
         raise QMPError(_NO_HOTPLUG if machine.profile.version >= _NEWER else _NO_HOTPLUG_OLD)
-    kind = _cpu_type(machine)
+    kind = cpu_type(machine)
     return [
         {
             "type": kind,
@@ -81,10 +82,3 @@ def query_accelerators(machine: Machine) -> dict[str, Any]:
     """Return the accelerator in use, and those that QEMU was built with."""
     present = machine.profile.section("query-accelerators")["present"]
     return {"enabled": machine.options.accelerator, "present": present}
-
-
-def _cpu_type(machine: Machine) -> str:
-    if machine.options.cpu is not None:
-        return machine.options.cpu.qom_type
-    default: str = machine.profile.machines[machine.machine_type]["default-cpu-type"]
-    return default

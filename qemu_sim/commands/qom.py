@@ -13,6 +13,7 @@ from qemu_sim.machine.qom import ObjectTree, type_properties
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.machine.qom_node import Node
 
 
 @command("qom-list")
@@ -28,6 +29,21 @@ def qom_get(machine: Machine, *, path: str, property: str) -> Any:
     """Return a property's value."""
     tree = ObjectTree(machine)
     return tree.value(tree.find(path), property)
+
+
+@command("qom-list-get")
+def qom_list_get(machine: Machine, *, paths: list[str]) -> list[dict[str, Any]]:
+    """Return the properties of several objects, each with its value where it has one."""
+    tree = ObjectTree(machine)
+    return [{"properties": _with_values(tree, tree.find_unambiguous(path))} for path in paths]
+
+
+def _with_values(tree: ObjectTree, node: Node) -> list[dict[str, Any]]:
+    values = tree.values(node)
+    return [
+        {"name": name, "type": kind} | ({"value": values[name]} if name in values else {})
+        for name, kind in tree.properties(node).items()
+    ]
 
 
 @command("qom-set")

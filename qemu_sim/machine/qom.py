@@ -5,6 +5,7 @@ QEMU: qom/object.c (object_resolve_path, object_get_canonical_path), hw/core/qde
     /chardevs/ID  /objects/ID
     /machine/peripheral/ID  /machine/peripheral-anon/device[N]  .../virtio-backend
     /machine/q35/pcie.0  /machine/peripheral/PORT/PORT        buses
+    /machine/unattached/device[N]                             CPUs
 
 A tree is made from the board when it is asked for, and holds no state of its own. It has
 what this machine has: no chipset, no memory regions. Which properties an object has is
@@ -15,17 +16,19 @@ object, such as a PCI address, is not simulated, and asking for it is an error.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.devices.pcie_root_port import PcieRootPort
 from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.machine.cpu_properties import cpu_type, cpu_values
+from qemu_sim.machine.qom_node import Node
 from qemu_sim.qapi import extension
 
 if TYPE_CHECKING:
     from qemu_sim.backends.object import Object
     from qemu_sim.devices.device import Device
+    from qemu_sim.machine.cpus import CPU
     from qemu_sim.machine.machine import Machine
     from qemu_sim.qapi.pool import Entry, Pool
     from qemu_sim.qapi.profile import Profile
@@ -47,28 +50,6 @@ _COMPUTED = frozenset({"addr", "disable-legacy", "romfile", "romsize", "vectors"
 _FIXED = frozenset({"type", "hotplugged", "hotpluggable", "parent_bus", "busnr"})
 
 
-@dataclass(slots=True)
-class Node:
-    """One object: its type, what is below it, what it points to, and the values known.
-
-    `links` maps property names to canonical paths. `device_name` is set for what has been
-    realized, as an error calls it.
-    """
-
-    path: str
-    qom_type: str
-    children: dict[str, Node] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-    device_name: str | None = None
-
-    def add(self, name: str, qom_type: str, values: dict[str, Any] | None = None) -> Node:
-        """Return a new child."""
-        child = Node(f"{self.path.rstrip('/')}/{name}", qom_type, values=values or {})
-        self.children[name] = child
-        return child
-
-
 class ObjectTree:
     """The objects of one machine at this moment."""
 
@@ -76,6 +57,7 @@ class ObjectTree:
         self._machine = machine
         self._profile: Profile = machine.profile
         self._root = Node("/", _CONTAINER)
+        self._cpus: dict[str, CPU] = {}
         self._grow()
 
     # What clients ask.
@@ -111,14 +93,17 @@ class ObjectTree:
         full_name = f"{node.qom_type}.{name}"
         if name not in self.properties(node):
             raise QMPError(f"Property '{full_name}' not found")
-        if name == "type":
-            return node.qom_type
-        if name in node.children:
-            return node.children[name].path
-        known = self._defaults(node) | node.links | node.values
+        known = self.values(node)
         if name not in known:
             raise QMPError(f"Property '{full_name}' is not simulated by qemu-sim")
         return known[name]
+
+    def values(self, node: Node) -> dict[str, Any]:
+        """Return the values known of an object's properties, by name."""
+        children = {name: child.path for name, child in node.children.items()}
+        cpu = self._cpus.get(node.path)
+        known = self._defaults(node) if cpu is None else cpu_values(self._machine, cpu)
+        return known | node.links | node.values | children | {"type": node.qom_type}
 
     def check_settable(self, node: Node, name: str) -> None:
         """Raise QMPError for any property: here all are read-only, some as in QEMU."""
@@ -165,9 +150,19 @@ class ObjectTree:
     def _grow_machine(self, machine: Node) -> None:
         for name in ("unattached", "peripheral", "peripheral-anon"):
             machine.add(name, _CONTAINER)
+        self._grow_cpus()
         buses = self._host_bus(machine)
         for device in self._machine.board.devices:
             self._grow_device(device, buses)
+
+    def _grow_cpus(self) -> None:
+        if self._machine.machine_type == "none":
+            return
+        for cpu in self._machine.cpus.possible():
+            if cpu.path is not None:
+                parent, _, name = cpu.path.rpartition("/")
+                self._cpus[cpu.path] = cpu
+                self.find(parent).add(name, cpu_type(self._machine))
 
     def _grow_ram(self, machine: Node, objects: Node) -> None:
         """Show RAM that no memory backend provides as the object that QEMU makes for it."""

@@ -9,25 +9,31 @@ from qemu_sim.commands import registry
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
+from qemu_sim.machine.cpu_model import CpuModel
+from qemu_sim.machine.cpus import CPUs
 from qemu_sim.machine.options import MachineOptions
 from qemu_sim.qapi import profile as profiles
 from qemu_sim.qapi.emulator import Emulator
 
 QEMU = "qemu-system-x86_64"
 MIB = 1 << 20
+CPU = "/machine/unattached/device[0]"
 
 
 class Client:
     """Runs commands on a machine that has no monitor."""
 
-    def __init__(self, profile):
+    def __init__(self, profile, cpu=None):
         machine_type = f"pc-q35-{profile}"
-        options = MachineOptions(machine_type=machine_type, memory_size=64 * MIB, extensions=False)
+        options = MachineOptions(
+            machine_type=machine_type, memory_size=64 * MIB, cpu=cpu, extensions=False
+        )
         self.board = Board(options, Buses(machine_type), lambda _kind, given, _typed: given)
         self._machine = SimpleNamespace(
             profile=profiles.load(profile),
             machine_type=machine_type,
             options=options,
+            cpus=CPUs(options),
             board=self.board,
         )
 
@@ -88,6 +94,40 @@ class TestPathCommands:
     def test_qom_set_changes_nothing(self, client):
         with pytest.raises(QMPError, match="after it was realized"):
             client.execute("qom-set", path="nic0", property="rombar", value=0)
+
+
+class TestCpus:
+    def test_qom_list_get_tells_the_properties_with_values(self, client):
+        (found,) = client.execute("qom-list-get", paths=[CPU])
+        values = {each["name"]: each.get("value") for each in found["properties"]}
+        assert values["realized"] is True
+        assert values["sse2"] is True
+        assert {"name": "feature-words", "type": "X86CPUFeatureWordInfo"} in found["properties"]
+
+    def test_qom_list_get_resolves_every_path(self, client):
+        paths = [CPU, "/nope"]
+        refused = answer(client.execute, "qom-list-get", paths=paths)
+        assert refused == ("DeviceNotFound", "Device '/nope' not found")
+        refused = answer(client.execute, "qom-list-get", paths=["rp1"])
+        assert refused == ("GenericError", "Path 'rp1' is ambiguous")
+
+    def test_a_model_has_what_was_given_and_lacks_what_the_accelerator_lacks(self):
+        model = CpuModel("EPYC-x86_64-cpu", {"sse4.2": False, "x2apic": True})
+        made = Client("11.1", cpu=model)
+        values = {
+            each["name"]: each.get("value")
+            for each in made.execute("qom-list-get", paths=[CPU])[0]["properties"]
+        }
+        assert (values["sse4.2"], values["sse4-2"], values["x2apic"]) == (False, False, True)
+        assert (values["misalignsse"], values["nrip-save"], values["nrip_save"]) == (False,) * 3
+        assert "misalignsse" in values["unavailable-features"]
+        assert values["avx2"] is True
+
+    def test_of_a_model_that_was_not_recorded_little_is_known(self):
+        made = Client("11.1", cpu=CpuModel("Denverton-x86_64-cpu", {}))
+        assert made.execute("qom-get", path=CPU, property="realized") is True
+        with pytest.raises(QMPError, match=r"'Denverton-x86_64-cpu\.sse2' is not simulated"):
+            made.execute("qom-get", path=CPU, property="sse2")
 
 
 class TestTypes:
@@ -166,7 +206,7 @@ class TestBesideARealQemu:
             flash = ("pflash0", "pflash1")  # a machine drops these while it is made
             assert [each for each in ours if each not in theirs and each["name"] not in flash] == []
 
-    @pytest.mark.parametrize("path", ["nic0", "nic0/virtio-backend", "mem0", "/machine"])
+    @pytest.mark.parametrize("path", ["nic0", "nic0/virtio-backend", "mem0", "/machine", CPU])
     def test_qom_get_tells_the_same_or_says_that_it_does_not_know(self, real, twin, path):
         told = 0
         for each in twin.execute("qom-list", path=path):

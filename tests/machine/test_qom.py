@@ -7,6 +7,7 @@ import pytest
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
+from qemu_sim.machine.cpus import CPUs
 from qemu_sim.machine.options import MachineOptions
 from qemu_sim.machine.qom import ObjectTree
 from qemu_sim.qapi import profile as profiles
@@ -23,6 +24,7 @@ def make_machine(profile="11.1", machine_type="pc-q35-11.1", **options):
         profile=profiles.load(profile),
         machine_type=machine_type,
         options=settings,
+        cpus=CPUs(settings),
         board=Board(settings, Buses(machine_type), lambda _kind, given, _typed: given),
     )
 
@@ -89,7 +91,7 @@ class TestShape:
             "nic0": "child<virtio-net-pci>",
         }
         assert children(tree, "/machine/peripheral-anon") == {"device[0]": "child<virtio-net-pci>"}
-        assert children(tree, "/machine/unattached") == {}
+        assert children(tree, "/machine/unattached") == {"device[0]": "child<qemu64-x86_64-cpu>"}
         assert children(tree, NIC0) == {"virtio-backend": "child<virtio-net-device>"}
 
     def test_a_device_that_is_gone_leaves_no_trace(self, machine):
