@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 from qemu_sim.block import statistics
-from qemu_sim.block.graph import Graph
+from qemu_sim.block.graph import Graph, HoldsNode
 from qemu_sim.block.limits import RATES
 from qemu_sim.block.node import Node
 from qemu_sim.errors import DeviceNotFound, QMPError
 
 
-class Drive:
+class Drive(HoldsNode):
     """One drive. `device` is the ID or QOM path of its device, as QEMU calls it."""
 
     def __init__(self, graph: Graph, name: str = "", node: Node | None = None) -> None:

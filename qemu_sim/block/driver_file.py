@@ -37,6 +37,13 @@ class DriverFile(Node):
             auto_read_only=self.options.get("auto-read-only", False),
         )
 
+    def set_read_only(self, read_only: bool) -> None:
+        """Open the file again."""
+        if read_only != self.read_only:
+            fd, _ = open_image(self.options["filename"], read_only=read_only, auto_read_only=False)
+            self.fd.close()
+            self._fd, self.read_only = fd, read_only
+
     def close(self) -> None:
         """Close the file."""
         if self._fd is not None:
@@ -60,6 +67,23 @@ class DriverFile(Node):
             os.ftruncate(self.fd.fileno(), size)
         except OSError as error:
             raise QMPError(f"Failed to resize the file: {error.strerror}") from None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes of the file."""
+        return os.pread(self.fd.fileno(), length, offset).ljust(length, b"\0")
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store bytes in the file."""
+        try:
+            written = os.pwrite(self.fd.fileno(), data, offset)
+        except OSError as error:
+            raise QMPError(os.strerror(error.errno or 0)) from None
+        if written < len(data):
+            raise QMPError("No space left on device")
+
+    def holds(self, offset: int, length: int) -> bool:  # noqa: ARG002  (the same everywhere)
+        """There is nothing below."""
+        return True
 
     @property
     def allocated(self) -> int:

@@ -10,13 +10,14 @@ import struct
 from typing import Any
 
 from qemu_sim.block import qcow2_header, qcow2_snapshots
-from qemu_sim.block.driver_file import DriverFile
 from qemu_sim.block.node import Node
+from qemu_sim.block.qcow2_clusters import Clusters
 from qemu_sim.errors import QMPError
 
 _SECTOR = 512
 _SIZE_AT = 24  # of the virtual size in the header
-_MAX_SNAPSHOTS = 16 << 20  # bytes of the table that are looked at
+_LARGEST_CLUSTER = 2 << 20
+_MAX_SNAPSHOTS = 1 << 20  # bytes of the table that are looked at
 _COMPRESSIONS = ("zlib", "zstd")
 
 
@@ -26,11 +27,11 @@ class DriverQcow2(Node):
     TYPE = "qcow2"
     CHILD = "file"
 
+    header: qcow2_header.Header
+
     def open(self) -> None:
         """Read the header."""
-        self.header = qcow2_header.read(self._read(0, 1 << 16))
-        if self.header.cluster_bits > 16:  # noqa: PLR2004  (the name may be anywhere in it)
-            self.header = qcow2_header.read(self._read(0, self.header.cluster))
+        self._read_header()
 
     @property
     def size(self) -> int:
@@ -47,8 +48,39 @@ class DriverQcow2(Node):
             raise QMPError("shrinking a qcow2 image is not simulated by qemu-sim")
         if size > self.header.coverage:
             raise QMPError("growing a qcow2 image's L1 table is not simulated by qemu-sim")
-        self._write(_SIZE_AT, struct.pack(">Q", size))
+        self.child.write(_SIZE_AT, struct.pack(">Q", size))
         self.header = self.header._replace(size=size)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return data of the image, or of what is below."""
+        return self._clusters.read(offset, length, self._below)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store data in the image."""
+        self._clusters.write(offset, data, self._below)
+
+    def holds(self, offset: int, length: int) -> bool:
+        """Whether the image itself has any of this."""
+        return self._clusters.holds(offset, length)
+
+    def set_backing(self, name: str | None, kind: str | None) -> None:
+        """Write another backing file into the header."""
+        start = self.child.read(0, self.header.cluster)
+        self.child.write(0, qcow2_header.with_backing(start, name, kind))
+        self._read_header()
+
+    def _below(self, offset: int, length: int) -> bytes:
+        backing = self.children.get("backing")
+        if backing is None or offset >= backing.size:
+            return bytes(length)
+        return backing.read(offset, min(length, backing.size - offset)).ljust(length, b"\0")
+
+    @property
+    def _clusters(self) -> Clusters:
+        return Clusters(self.child, self.header)
+
+    def _read_header(self) -> None:
+        self.header = qcow2_header.read(self.child.read(0, _LARGEST_CLUSTER))
 
     def backing_reference(self) -> dict[str, Any] | None:
         """Open what the header names, relative to the image's own folder."""
@@ -94,7 +126,7 @@ class DriverQcow2(Node):
         if header.backing_format is not None:
             found["backing-filename-format"] = header.backing_format
         if header.snapshots:
-            table = self._read(header.snapshots_offset, _MAX_SNAPSHOTS)
+            table = self.child.read(header.snapshots_offset, _MAX_SNAPSHOTS)
             found["snapshots"] = qcow2_snapshots.read(table, header.snapshots)
         return found
 
@@ -118,22 +150,6 @@ class DriverQcow2(Node):
         if name is None:
             return None
         return os.path.join(os.path.dirname(self.child.filename), name)
-
-    def _file(self) -> DriverFile:
-        below: Node = self.child
-        while not isinstance(below, DriverFile):
-            if below.CHILD is None:  # null-co has no data
-                raise QMPError("Image is not in qcow2 format")
-            if below.options.get("offset"):
-                raise QMPError("qcow2 inside a window is not simulated by qemu-sim")
-            below = below.child
-        return below
-
-    def _read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._file().fd.fileno(), length, offset)
-
-    def _write(self, offset: int, data: bytes) -> None:
-        os.pwrite(self._file().fd.fileno(), data, offset)
 
 
 def _probe(path: str) -> str:

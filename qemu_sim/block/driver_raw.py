@@ -40,6 +40,14 @@ class DriverRaw(Node):
         size: int = self.options.get("size", self.child.size - self.options.get("offset", 0))
         return size
 
+    def read(self, offset: int, length: int) -> bytes:
+        """Return bytes of the window."""
+        return self.child.read(offset + self.options.get("offset", 0), length)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store bytes in the window."""
+        self.child.write(offset + self.options.get("offset", 0), data)
+
     def resize(self, size: int) -> None:
         """Resize the file below."""
         if "size" in self.options:

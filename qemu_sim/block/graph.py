@@ -22,6 +22,12 @@ _BACKING = {"read-only": True, "auto-read-only": False}
 Options = dict[str, Any]
 
 
+class HoldsNode:
+    """Uses one node, and may be given another."""
+
+    node: Node | None
+
+
 class Graph:
     """The nodes, in the order in which they got their names."""
 
@@ -96,6 +102,29 @@ class Graph:
         """End `use`; the node goes when nobody else needs it."""
         node.users.remove(user)
         self._drop_unused(node)
+
+    def replace(self, old: Node, new: Node) -> None:
+        """Have everybody who uses `old` use `new` from now on; the owner stays."""
+        for user in [user for user in old.users if user is not new]:
+            if isinstance(user, Node):
+                role = next(role for role, child in user.children.items() if child is old)
+                user.children[role] = new
+            elif isinstance(user, HoldsNode):
+                user.node = new
+            else:
+                continue
+            self.use(new, user)
+            old.users.remove(user)
+        self._drop_unused(old)
+
+    def set_backing(self, node: Node, backing: Node | None) -> None:
+        """Put `node` above another image, in memory; see Node.set_backing for its file."""
+        old = node.children.pop("backing", None)
+        if backing is not None:
+            node.children["backing"] = backing
+            self.use(backing, node)
+        if old is not None:
+            self.release(old, node)
 
     def disown(self, node: Node) -> None:
         """Take a node from the client."""

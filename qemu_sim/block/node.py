@@ -49,6 +49,7 @@ class Node:
         self.users: list[object] = []
         self.owned = False
         self.write_threshold = 0
+        self.busy_with: str | None = None
 
     def set_options(self, options: Mapping[str, Any]) -> None:
         """Take new options; `open` or `reopen` makes them true."""
@@ -74,6 +75,13 @@ class Node:
         """The node whose data shows through, a filter's too; None where there is none."""
         return self.child if self.IS_FILTER else self.children.get("backing")
 
+    def check_free(self) -> None:
+        """Raise QMPError in QEMU's words while a job works on it."""
+        if self.busy_with is not None:
+            raise QMPError(
+                f"Node '{self.name}' is busy: block device is in use by block job: {self.busy_with}"
+            )
+
     # What drivers do.
 
     async def prepare(self) -> None:
@@ -90,9 +98,31 @@ class Node:
         """Bytes that a guest would see."""
         return self.child.size
 
+    def set_read_only(self, read_only: bool) -> None:
+        """Open the image for writing, or for reading only. Raises QMPError."""
+        if self.CHILD is not None:
+            self.child.set_read_only(read_only)
+        self.read_only = read_only
+
     def resize(self, size: int) -> None:  # noqa: ARG002  (for those that can)
         """Change `size`. Raises QMPError in QEMU's words."""
         raise QMPError("Image format driver does not support resize")
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return what a guest would read; beyond the end there are zeros."""
+        return self.child.read(offset, length)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store `data`. Raises QMPError."""
+        self.child.write(offset, data)
+
+    def holds(self, offset: int, length: int) -> bool:
+        """Whether any of this is the node's own, and not its backing file's."""
+        return self.child.holds(offset, length)
+
+    def set_backing(self, name: str | None, kind: str | None) -> None:  # noqa: ARG002  (for those that can)
+        """Write the name and format of the backing file into the image."""
+        raise QMPError(f"'{self.TYPE}' images have no backing file")
 
     def backing_reference(self) -> dict[str, Any] | str | None:
         """What to open below this image by itself: options, a node's name, or nothing."""

@@ -26,6 +26,17 @@ class NullNode(Node):
         size: int = self.options.get("size", _DEFAULT_SIZE)
         return size
 
+    def read(self, offset: int, length: int) -> bytes:  # noqa: ARG002  (zeros everywhere)
+        """Return zeros."""
+        return bytes(length)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Forget `data`."""
+
+    def holds(self, offset: int, length: int) -> bool:  # noqa: ARG002  (the same everywhere)
+        """There is nothing below."""
+        return True
+
     @property
     def exact_filename(self) -> str:
         """`null-co://`, where nothing else needs to be said."""

@@ -9,6 +9,7 @@ table; everything reads as zero, or as the backing file.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from qemu_sim.errors import QMPError
@@ -20,9 +21,10 @@ _V3 = struct.Struct(">QQQII")  # behind it
 _EXTENSION = struct.Struct(">II")
 _BACKING_FORMAT = 0xE2792ACA
 _VERSIONS = (2, 3)
-_CLUSTER_BITS = range(9, 22)
+CLUSTER_BITS = range(9, 22)
 _MAX_NAME = 1023
 _ENTRY = 8  # bytes of a table's entry
+_COUNT = 2  # bytes of a refcount
 
 DIRTY, CORRUPT, EXTERNAL_DATA, COMPRESSION, EXTENDED_L2 = (1 << bit for bit in range(5))
 LAZY_REFCOUNTS = 1
@@ -37,6 +39,8 @@ class Header(NamedTuple):
     cluster_bits: int
     l1_size: int
     l1_offset: int
+    refcount_offset: int
+    refcount_clusters: int
     refcount_order: int
     snapshots: int
     snapshots_offset: int
@@ -70,63 +74,44 @@ def read(data: bytes) -> Header:
 
 
 def _read(data: bytes, version: int) -> Header:
-    (
-        _,
-        _,
-        name_at,
-        name_length,
-        cluster_bits,
-        size,
-        encryption,
-        l1_size,
-        l1_at,
-        _,
-        _,
-        count,
-        at,
-    ) = _V2.unpack_from(data)
+    _, _, name_at, name_length, bits, size, encryption, *rest = _V2.unpack_from(data)
+    l1_size, l1_offset, counts_at, count_clusters, snapshots, snapshots_at = rest
     incompatible, compatible, _, order, length = _V3.unpack_from(data, _V2.size)
     if version == _VERSIONS[0]:
         incompatible, compatible, order, length = 0, 0, 4, _V2.size
-    if cluster_bits not in _CLUSTER_BITS:
-        raise QMPError(f"Unsupported cluster size: 2^{cluster_bits}")
-    if incompatible & ~_KNOWN:
-        unknown = incompatible & ~_KNOWN
-        raise QMPError(f"Unsupported qcow2 feature(s): Unknown incompatible feature: {unknown:x}")
-    if encryption or incompatible & EXTERNAL_DATA:
-        raise QMPError("qcow2 with encryption or external data is not simulated by qemu-sim")
+    if bits not in CLUSTER_BITS:
+        raise QMPError(f"Unsupported cluster size: 2^{bits}")
+    _check_features(incompatible)
+    if encryption:
+        raise QMPError("qcow2 with encryption is not simulated by qemu-sim")
     if name_length > _MAX_NAME:
         raise QMPError("Backing file name too long")
     name = data[name_at : name_at + name_length].decode("utf-8", "surrogateescape")
-    compression = data[_V2.size + _V3.size] if incompatible & COMPRESSION else 0
     return Header(
-        version,
-        size,
-        cluster_bits,
-        l1_size,
-        l1_at,
-        order,
-        count,
-        at,
-        incompatible,
-        compatible,
-        compression,
-        name if name_at else None,
-        _backing_format(data, length) if name_at else None,
+        version=version,
+        size=size,
+        cluster_bits=bits,
+        l1_size=l1_size,
+        l1_offset=l1_offset,
+        refcount_offset=counts_at,
+        refcount_clusters=count_clusters,
+        refcount_order=order,
+        snapshots=snapshots,
+        snapshots_offset=snapshots_at,
+        incompatible=incompatible,
+        compatible=compatible,
+        compression=data[_V2.size + _V3.size] if incompatible & COMPRESSION else 0,
+        backing_file=name if name_at else None,
+        backing_format=_backing_format(data, length) if name_at else None,
     )
 
 
-def _backing_format(data: bytes, at: int) -> str | None:
-    """Look through the header's extensions."""
-    while at + _EXTENSION.size <= len(data):
-        kind, length = _EXTENSION.unpack_from(data, at)
-        at += _EXTENSION.size
-        if kind == 0:
-            break
-        if kind == _BACKING_FORMAT:
-            return data[at : at + length].decode("utf-8", "surrogateescape")
-        at += -(-length // 8) * 8
-    return None
+def _check_features(incompatible: int) -> None:
+    unknown = incompatible & ~_KNOWN
+    if unknown:
+        raise QMPError(f"Unsupported qcow2 feature(s): Unknown incompatible feature: {unknown:x}")
+    if incompatible & EXTERNAL_DATA:
+        raise QMPError("qcow2 with external data is not simulated by qemu-sim")
 
 
 class New(NamedTuple):
@@ -141,35 +126,66 @@ class New(NamedTuple):
 
 
 def make(new: New) -> bytes:
-    """Return the whole of a new, empty image."""
+    """Return the whole of a new, empty image. Raises QMPError."""
     cluster = 1 << new.cluster_bits
     l1_size = -(-new.size // (cluster * cluster // _ENTRY))
     l1_clusters = max(1, -(-l1_size * _ENTRY // cluster))
-    l1_offset = 3 * cluster
+    if 3 + l1_clusters > cluster // _COUNT:
+        raise QMPError("a qcow2 image of that size and cluster size is not simulated by qemu-sim")
     head = _V2.pack(
         *(MAGIC, new.version, 0, 0, new.cluster_bits, new.size, 0),
-        *(l1_size, l1_offset, cluster, 1, 0, 0),
+        *(l1_size, 3 * cluster, cluster, 1, 0, 0),
     )
     if new.version > _VERSIONS[0]:
         compatible = LAZY_REFCOUNTS if new.lazy_refcounts else 0
         head += _V3.pack(0, compatible, 0, 4, _V2.size + _V3.size + 8) + bytes(8)
-    head += _extensions(new)
-    if new.backing_file is not None:
-        name = new.backing_file.encode("utf-8", "surrogateescape")
-        head = head[:8] + struct.pack(">QI", len(head), len(name)) + head[20:] + name
-    clusters = 3 + l1_clusters
-    counts = struct.pack(f">{clusters}H", *([1] * clusters))
-    table = struct.pack(">Q", 2 * cluster)
-    return b"".join(part.ljust(cluster, b"\0") for part in (head, table, counts)) + bytes(
-        l1_clusters * cluster
+    first = with_backing(
+        (head + _EXTENSION.pack(0, 0)).ljust(cluster, b"\0"), new.backing_file, new.backing_format
     )
+    table = struct.pack(">Q", 2 * cluster)
+    counts = struct.pack(">H", 1) * (3 + l1_clusters)
+    parts = b"".join(part.ljust(cluster, b"\0") for part in (first, table, counts))
+    return parts + bytes(l1_size * _ENTRY)  # the file ends where the table does
 
 
-def _extensions(new: New) -> bytes:
-    found = b""
-    if new.backing_format is not None:
-        name = new.backing_format.encode()
-        found += _EXTENSION.pack(_BACKING_FORMAT, len(name)) + name.ljust(
-            -(-len(name) // 8) * 8, b"\0"
-        )
-    return found + _EXTENSION.pack(0, 0)
+def with_backing(start: bytes, name: str | None, kind: str | None) -> bytes:
+    """Return the first cluster `start` with another backing file, or none.
+
+    Extensions other than the backing format are kept. Raises QMPError.
+    """
+    version, length = struct.unpack_from(">I", start, 4)[0], _V2.size
+    if version > _VERSIONS[0]:
+        length = struct.unpack_from(">I", start, _V2.size + _V3.size - 4)[0]
+    extensions = [each for each in _found(start, length) if each[0] != _BACKING_FORMAT]
+    if kind is not None and name is not None:
+        extensions.insert(0, (_BACKING_FORMAT, kind.encode()))
+    head = start[:length] + b"".join(map(_extension, extensions)) + _EXTENSION.pack(0, 0)
+    text = (name or "").encode("utf-8", "surrogateescape")
+    place = struct.pack(">QI", len(head) if name else 0, len(text))
+    made = head[:8] + place + head[20:] + text
+    if len(made) > len(start):
+        raise QMPError("Backing file name too long")
+    return made.ljust(len(start), b"\0")
+
+
+def _found(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """Yield number and data of each header extension; they start at `at`."""
+    while at + _EXTENSION.size <= len(data):
+        number, length = _EXTENSION.unpack_from(data, at)
+        if number == 0:
+            return
+        at += _EXTENSION.size
+        yield number, data[at : at + length]
+        at += -(-length // 8) * 8
+
+
+def _extension(extension: tuple[int, bytes]) -> bytes:
+    number, data = extension
+    return _EXTENSION.pack(number, len(data)) + data.ljust(-(-len(data) // 8) * 8, b"\0")
+
+
+def _backing_format(data: bytes, at: int) -> str | None:
+    for number, text in _found(data, at):
+        if number == _BACKING_FORMAT:
+            return text.decode("utf-8", "surrogateescape")
+    return None

@@ -101,7 +101,7 @@ def block_job_dismiss(machine: Machine, *, id: str) -> None:
 
 @command("block-job-set-speed")
 def block_job_set_speed(machine: Machine, *, device: str, speed: int) -> None:
-    """Note a speed that is told to clients; copying here takes no notice of it."""
+    """Limit how many bytes a second a job copies; 0 for any."""
     job = machine.jobs.find_block_job(device)
     job.check("set-speed")
     job.speed = speed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim.backends.iothread import IOThread
 from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.commands.registry import command
-from qemu_sim.errors import DeviceNotActive
+from qemu_sim.errors import DeviceNotActive, QMPError
 from qemu_sim.qapi.glib_order import ordered
 
 if TYPE_CHECKING:
@@ -99,3 +99,13 @@ def _own_ram(machine: Machine) -> str | None:
         return None
     found: str | None = machine.profile.machines[machine.machine_type].get("default-ram-id")
     return found
+
+
+@command("x-query-ramblock")
+def x_query_ramblock(machine: Machine) -> dict[str, Any]:
+    """Return where RAM blocks are; only a machine without any can say so here."""
+    if machine.machine_type != "none":
+        raise QMPError(f"not simulated by qemu-sim: x-query-ramblock of {machine.machine_type}")
+    columns = (("Block Name", 24), ("PSize", 9), ("Offset", 20), ("Used", 19), ("Total", 19))
+    head = "".join(f"{name:>{width}}" for name, width in columns)
+    return {"human-readable-text": f"{head}{'HVA':>19}  RO\n"}

@@ -25,6 +25,7 @@ from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.global_properties import GlobalProperties
 from qemu_sim.machine.nics import announce
+from qemu_sim.machine.jobs import Jobs
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
 from qemu_sim.migration.capabilities import Capabilities
@@ -56,6 +57,7 @@ class Machine:
         self.events = Events()
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
         self.board = Board(options, Buses(self.machine_type), self._check_properties)
+        self.jobs = Jobs(self.events.emit)
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
         self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))
@@ -160,6 +162,7 @@ class Machine:
     async def close(self) -> None:
         """Give back everything the machine holds."""
         await self.migration.close()
+        self.jobs.close()
         self.board.close()
         self.cpus.close()
         self.dirty_rate.close()

@@ -56,19 +56,15 @@ class Emulator:
         self._qmp.sendall(data)
 
     def message(self):
-        """Receive one JSON value, reading a byte at a time as libqtest does."""
+        """Receive one line, reading a byte at a time as libqtest does; it is one JSON object."""
         text = bytearray()
-        while True:
+        while not text.endswith(b"\r\n"):
             byte = self._qmp.recv(1)
             assert byte, "end of file from the emulator"
             text += byte
-            if byte == b"}":
-                try:
-                    value = json.loads(text)
-                except json.JSONDecodeError:
-                    continue
-                assert isinstance(value, dict)
-                return value
+        value = json.loads(text)
+        assert isinstance(value, dict)
+        return value
 
     def receive(self):
         """Return the next message that is no event; events are kept."""

@@ -1,0 +1,139 @@
+"""Jobs: their states, as QEMU 11.1 told them, and what may be asked of them when."""
+
+import asyncio
+
+import pytest
+
+from qemu_sim.errors import DeviceNotActive, QMPError
+from qemu_sim.machine.jobs import Jobs, Wishes
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def jobs(told):
+    made = Jobs(lambda event, data: told.append(data.get("status", event)))
+    yield made
+    made.close()
+
+
+async def nothing(_job):
+    pass
+
+
+async def copy_and_wait(job):
+    job.total = 10
+    await job.step(10)
+    await job.ready()
+
+
+async def fail(_job):
+    raise QMPError("no such luck")
+
+
+async def settle():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_job_passes_all_states(jobs, told):
+    jobs.make("j", "create", Wishes(is_block=False)).start(nothing)
+    assert told == ["created", "running"]
+    await settle()
+    assert told[2:] == ["waiting", "pending", "concluded", "null"]
+    assert jobs.listed() == []
+
+
+async def test_a_failed_job_says_why(jobs, told):
+    jobs.make("j", "backup", Wishes(auto_dismiss=False)).start(fail)
+    await settle()
+    assert told[2:] == ["aborting", "BLOCK_JOB_COMPLETED", "concluded"]
+    assert jobs.find("j").describe() == {
+        "id": "j",
+        "type": "backup",
+        "status": "concluded",
+        "current-progress": 0,
+        "total-progress": 1,
+        "error": "no such luck",
+    }
+    jobs.find("j").dismiss()
+    assert told[-1] == "null"
+
+
+async def test_a_client_finalizes(jobs, told):
+    jobs.make("j", "backup", Wishes(auto_finalize=False)).start(nothing, drained=True)
+    await settle()
+    assert told == [
+        *("created", "running", "paused", "running", "waiting", "pending", "BLOCK_JOB_PENDING")
+    ]
+    jobs.find("j").finalize()
+    assert told[-3:] == ["BLOCK_JOB_COMPLETED", "concluded", "null"]
+
+
+@pytest.mark.parametrize(("force", "event"), [(True, "CANCELLED"), (False, "COMPLETED")])
+async def test_a_mirror_waits_to_be_ended(jobs, told, force, event):
+    job = jobs.make("j", "mirror", Wishes())
+    job.start(copy_and_wait)
+    await settle()
+    assert told[2:] == ["ready", "BLOCK_JOB_READY"]
+    job.cancel(force=force)
+    await settle()
+    assert f"BLOCK_JOB_{event}" in told
+    assert (told[-1], job.pivots) == ("null", False)
+
+
+async def test_complete_wants_the_copy(jobs):
+    job = jobs.make("j", "mirror", Wishes())
+    seen = []
+    job.settled.append(lambda: seen.append(job.pivots))
+    job.start(copy_and_wait)
+    await settle()
+    job.complete()
+    await settle()
+    assert seen == [True]
+
+
+async def test_a_paused_job_stands_still(jobs, told):
+    job = jobs.make("j", "backup", Wishes())
+    steps = []
+
+    async def work(job):
+        for number in range(3):
+            await job.step(number)
+            steps.append(number)
+
+    job.start(work)
+    job.pause()
+    await settle()
+    assert (steps, job.status) == ([], "paused")
+    with pytest.raises(QMPError, match="Job is already paused"):
+        job.pause()
+    job.resume()
+    await settle()
+    assert steps == [0, 1, 2]
+    assert told[-1] == "null"
+
+
+@pytest.mark.parametrize("verb", ["complete", "pause", "dismiss"])
+async def test_what_a_state_does_not_allow_is_refused(jobs, verb):
+    job = jobs.make("j", "backup", Wishes(auto_finalize=False))
+    job.start(nothing)
+    await settle()
+    with pytest.raises(QMPError) as caught:
+        getattr(job, verb)()
+    assert str(caught.value) == f"Job 'j' in state 'pending' cannot accept command verb '{verb}'"
+
+
+async def test_ids_are_checked(jobs):
+    with pytest.raises(QMPError, match="Invalid job ID '1bad'"):
+        jobs.make("1bad", "backup", Wishes())
+    jobs.make("j", "create", Wishes(is_block=False))
+    with pytest.raises(QMPError, match="Job ID 'j' already in use"):
+        jobs.make("j", "backup", Wishes())
+    with pytest.raises(DeviceNotActive, match="Block job 'j' not found"):
+        jobs.find_block_job("j")
+    with pytest.raises(QMPError, match="Job not found"):
+        jobs.find("k")
