@@ -58,9 +58,9 @@ def record(argv: Sequence[str]) -> dict[str, Any]:
         sections |= _compat_properties(emulator, sections["query-qmp-schema"])
         sections["hmp-help"] = hmp_help(emulator)
         sections["member-types"] = probe_types(emulator, sections["query-qmp-schema"])
-    concrete = [kind["name"] for kind in sections["qom-list-types"] if not kind.get("abstract")]
+    types = [kind["name"] for kind in sections["qom-list-types"]]
     for command in ("device-list-properties", "qom-list-properties"):
-        sections[command] = pooled(_ask_types(argv, command, concrete))
+        sections[command] = pooled(_ask_types(argv, command, types))
     sections["query-cpu-model-expansion"] = _expand_models(argv)
     sections["idle-answers"] = {family: _idle_answers(argv, family) for family in FAMILIES}
     commands = [each["name"] for each in sections["query-commands"]]
@@ -141,7 +141,7 @@ def _ask_types(argv: Sequence[str], command: str, types: Iterable[str]) -> dict[
             try:
                 while waiting:
                     name = waiting.pop()
-                    with suppress(QMPError):  # no device
+                    with suppress(QMPError):  # no device, or an interface
                         answers[name] = emulator.execute(command, typename=name)
             except EmulatorGone:
                 # QEMU makes an object of the type, and some cannot be unmade. The culprit

@@ -162,9 +162,15 @@ class TestTypes:
         with pytest.raises(QMPError, match=r"expects a non-abstract device type$"):
             client.execute("device-list-properties", typename=typename)
 
-    def test_an_abstract_type_was_not_recorded(self, client):
-        with pytest.raises(QMPError, match="of type 'pci-device' are not recorded"):
-            client.execute("qom-list-properties", typename="pci-device")
+    def test_an_abstract_type_has_properties_but_is_no_device_to_add(self, client):
+        listed = client.execute("qom-list-properties", typename="generic-pc-machine")
+        assert "hpet" in {each["name"] for each in listed}
+        with pytest.raises(QMPError, match="expects a non-abstract device type"):
+            client.execute("device-list-properties", typename="pci-device")
+
+    def test_a_type_that_qemu_dies_of_was_not_recorded(self):
+        with pytest.raises(QMPError, match="of type 'x-remote-object' are not recorded"):
+            Client("7.2").execute("qom-list-properties", typename="x-remote-object")
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +240,8 @@ class TestBesideARealQemu:
         request = {"implements": implements, "abstract": abstract}
         ours = twin.execute("qom-list-types", **request)
         assert ours == real.execute("qom-list-types", **request)
+
+    @pytest.mark.parametrize("typename", ["generic-pc-machine", "pci-device", "user-creatable"])
+    def test_properties_of_abstract_types(self, real, twin, typename):
+        ours = answer(twin.execute, "qom-list-properties", typename=typename)
+        assert ours == answer(real.execute, "qom-list-properties", typename=typename)
