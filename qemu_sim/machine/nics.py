@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qemu_sim.devices.virtio_net_pci import VirtioNetPCI
 from qemu_sim.errors import DeviceNotFound
 
 if TYPE_CHECKING:
+    from qemu_sim.devices.virtio_net_pci import VirtioNetPCI
     from qemu_sim.machine.board import Board
 
 
 def nics(board: Board) -> dict[str, VirtioNetPCI]:
     """Return the NICs by name: the ID, else the type and how many there are before it."""
+    from qemu_sim.devices.virtio_net_pci import (  # noqa: PLC0415 - with the guest's whole network
+        VirtioNetPCI,
+    )
+
     found = [device for device in board.devices if isinstance(device, VirtioNetPCI)]
     return {each.id or f"{each.TYPE}.{number}": each for number, each in enumerate(found)}
 
