@@ -1,5 +1,7 @@
 """Options that connect a monitor: -qmp, -qmp-pretty, -mon, -monitor; -serial and -parallel.
 
+A monitor may also be an object: -object monitor-qmp and monitor-hmp.
+
 QEMU: system/vl.c (monitor_parse), monitor/monitor.c (monitor_init_opts)
 """
 
@@ -27,6 +29,7 @@ _DEPRECATED = (
     "'-mon' is deprecated, use '-object' with 'monitor-hmp' or 'monitor-qmp' types instead"
 )
 _DEPRECATED_SINCE = (11, 1, 0)
+OBJECTS = {"monitor-qmp": "control", "monitor-hmp": "readline"}
 
 
 def _qmp(reading: Reading, source: str, text: str) -> None:
@@ -82,6 +85,17 @@ def _mon(reading: Reading, source: str, text: str) -> None:
     reading.configuration.monitors.append(
         MonitorSpec(source, values["chardev"], mode, values.get("pretty", False), id)
     )
+
+
+def from_object(reading: Reading, given: Given) -> MonitorSpec:
+    """Return the monitor that an object of a type in `OBJECTS` is. Raises QMPError."""
+    from qemu_sim.qapi import profile as profiles  # noqa: PLC0415 - few command lines need it
+
+    schema = profiles.load(reading.profile).schema
+    check = schema.check_arguments if given.typed else schema.check_keyval
+    options = check("object-add", given.values)
+    mode, pretty = OBJECTS[options["qom-type"]], options.get("pretty", False)
+    return MonitorSpec(given.source, options["chardev"], mode, pretty, options["id"])
 
 
 def _port(name: str) -> Reader:

@@ -129,8 +129,10 @@ def _check_monitors(monitors: list[MonitorSpec], configuration: Configuration) -
     chardevs = {given.values["id"] for given in configuration.chardevs}
     used = set()
     for monitor in monitors:
+        # QEMU does not say which object it was.
+        source = "" if monitor.source.startswith("-object ") else f"{monitor.source}: "
         if monitor.chardev not in chardevs:
-            raise StartError(f'{monitor.source}: chardev "{monitor.chardev}" not found')
+            raise StartError(f'{source}chardev "{monitor.chardev}" not found')
         if monitor.chardev in used:
-            raise StartError(f"{monitor.source}: chardev '{monitor.chardev}' is already in use")
+            raise StartError(f"{source}chardev '{monitor.chardev}' is already in use")
         used.add(monitor.chardev)

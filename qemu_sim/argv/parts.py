@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 from typing import Any
 
+from qemu_sim.argv import monitors
 from qemu_sim.argv.reading import Reader, Reading, blame, read_json
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.configuration import Given
@@ -55,6 +56,9 @@ def _object(reading: Reading, source: str, text: str) -> None:
         for key in ("qom-type", "id"):
             if key not in given.values:
                 raise QMPError(f"Parameter '{key}' is missing")
+        if given.values["qom-type"] in monitors.OBJECTS:
+            reading.configuration.monitors.append(monitors.from_object(reading, given))
+            return
     reading.configuration.objects.append(given)
 
 

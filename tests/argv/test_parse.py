@@ -102,6 +102,20 @@ def test_what_libvirt_starts_a_domain_with(capsys):
     assert capsys.readouterr().err.count("warning") == 1  # -mon is deprecated
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "monitor-qmp,id=m,chardev=c0,pretty=on",
+        '{"qom-type":"monitor-qmp","id":"m","chardev":"c0","pretty":true}',
+    ],
+)
+def test_a_monitor_may_be_an_object(text):
+    found = parse(["-chardev", "null,id=c0", "-object", text], Report("qemu"))
+
+    assert found.monitors == [MonitorSpec(f"-object {text}", "c0", "control", pretty=True, id="m")]
+    assert found.objects == []
+
+
 def test_two_dashes_are_as_good_as_one():
     found = _parse("--name a --machine q35 --m 1G")
 
