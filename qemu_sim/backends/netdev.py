@@ -9,7 +9,7 @@ queue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qemu_sim.errors import MigrationError
@@ -42,6 +42,7 @@ class Netdev:
         self.options = options
         self.queues = 1
         self.link_up = True
+        self.neighbours: Mapping[str, Netdev] = {}  # all netdevs of the machine, by ID
         self._given = list(fds)
 
     def attach(self, chardev: Chardev, memory: GuestMemory) -> None:

@@ -24,8 +24,10 @@ ABSENT: dict[str, str | tuple[str, str]] = {
     "change-vnc-password": _NO_VNC,
     "chardev-change": "Chardev '{id}' does not exist",
     "display-update": "Can not find vnc display",
+    "device-sync-config": "Device '{id}' not found",
     "dump-skeys": "Storage keys information not available for this architecture",
     "dumpdtb": ("This machine doesn't have an FDT", "This machine doesn't have a FDT"),
+    "inject-ghes-v2-error": "GHES QMP error inject is not compiled in",
     "query-cpu-model-baseline": "CPU model baseline is not supported on this target",
     "query-cpu-model-comparison": "CPU model comparison is not supported on this target",
     "query-rocker": _NO_ROCKER,
@@ -33,6 +35,8 @@ ABSENT: dict[str, str | tuple[str, str]] = {
     "query-rocker-of-dpa-groups": _NO_ROCKER,
     "query-rocker-ports": _NO_ROCKER,
     "query-sev-attestation-report": "SEV is not enabled",
+    "replay-break": "setting the breakpoint is allowed only in play mode",
+    "replay-seek": "replay must be enabled to seek",
     "ringbuf-read": "Device '{device}' not found",
     "ringbuf-write": "Device '{device}' not found",
     "set-cpu-topology": "CPU topology change is not supported on this target",
@@ -42,6 +46,11 @@ ABSENT: dict[str, str | tuple[str, str]] = {
     "sev-inject-launch-secret": "SEV not enabled for guest",
     "trace-event-get-state": 'unknown event "{name}"',
     "trace-event-set-state": 'unknown event "{name}"',
+    "x-query-virtio-queue-element": "Path {path} is not a VirtIO device",
+    "x-query-virtio-queue-status": _NO_VIRTIO,
+    "x-query-virtio-status": ("Path {path} is not a realized VirtIODevice", _NO_VIRTIO),
+    "x-query-virtio-vhost-queue-status": _NO_VIRTIO,
+    "xen-event-inject": "Xen event channel emulation not enabled",
 }
 
 

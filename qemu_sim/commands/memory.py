@@ -5,6 +5,7 @@ QEMU: qapi/machine.json, hw/core/machine-qmp-cmds.c (query_memdev), iothread.c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.backends.iothread import IOThread
@@ -24,6 +25,7 @@ _BACKEND = {
     "host-nodes": [],
     "policy": "default",
 }
+_CHUNK = 1 << 20  # bytes
 _POLL_MAX = 32768  # iothread.c (IOTHREAD_POLL_MAX_NS_DEFAULT)
 _POLL_TWICE = (11, 0, 0)  # newer than 7.2: grows and shrinks by two unless told, and weighs
 
@@ -93,19 +95,47 @@ def query_balloon(_: Machine) -> None:
     raise DeviceNotActive("No balloon device has been activated")
 
 
+@command("pmemsave")
+def pmemsave(machine: Machine, *, val: int, size: int, filename: str) -> None:
+    """Write guest memory from the address `val` on to a file; there are zeros where none is."""
+    _save_memory(machine, val, size, filename)
+
+
+@command("memsave")
+def memsave(
+    machine: Machine, *, val: int, size: int, filename: str, cpu_index: int | None = None
+) -> None:
+    """Do the same as a CPU sees it: these have no paging, so each address stands for itself."""
+    count = 0 if machine.machine_type == "none" else machine.options.topology.cpus
+    if not 0 <= (cpu_index or 0) < count:
+        raise QMPError("Parameter 'cpu-index' expects a CPU number")
+    _save_memory(machine, val, size, filename)
+
+
+def _save_memory(machine: Machine, start: int, size: int, filename: str) -> None:
+    try:
+        with open(filename, "wb") as file:
+            file.writelines(_chunks(machine, start, start + size))
+    except OSError as error:
+        raise QMPError(f"Could not open '{filename}': {error.strerror}") from None
+
+
+def _chunks(machine: Machine, start: int, end: int) -> Iterator[bytes]:
+    for at in range(start, end, _CHUNK):
+        yield _memory_at(machine, at, min(_CHUNK, end - at))
+
+
+def _memory_at(machine: Machine, start: int, size: int) -> bytes:
+    if machine.machine_type == "none":
+        return bytes(size)
+    memory = machine.board.memory
+    there = max(0, min(size, memory.size - start))
+    return (memory.read(start, there) if there else b"").ljust(size, b"\0")
+
+
 def _own_ram(machine: Machine) -> str | None:
     """Return the ID of the backend that QEMU makes where none was named for the RAM."""
     if machine.machine_type == "none" or machine.options.memory_backend is not None:
         return None
     found: str | None = machine.profile.machines[machine.machine_type].get("default-ram-id")
     return found
-
-
-@command("x-query-ramblock")
-def x_query_ramblock(machine: Machine) -> dict[str, Any]:
-    """Return where RAM blocks are; only a machine without any can say so here."""
-    if machine.machine_type != "none":
-        raise QMPError(f"not simulated by qemu-sim: x-query-ramblock of {machine.machine_type}")
-    columns = (("Block Name", 24), ("PSize", 9), ("Offset", 20), ("Used", 19), ("Total", 19))
-    head = "".join(f"{name:>{width}}" for name, width in columns)
-    return {"human-readable-text": f"{head}{'HVA':>19}  RO\n"}

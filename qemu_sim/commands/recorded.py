@@ -20,8 +20,8 @@ def _program(name: str, machine: Machine) -> Any:
     return machine.profile.section(name)
 
 
-def _idle(name: str, machine: Machine) -> Any:
-    """Answer as an idle machine; an older profile may lack the record."""
+def _idle(name: str, machine: Machine, _arguments: dict[str, Any]) -> Any:
+    """Answer as an idle machine, which no argument changes; a profile may lack the record."""
     family = idle.family(machine.machine_type)
     answer = machine.profile.idle_answers.get(family or "", {}).get(name)
     if answer is None:
@@ -35,7 +35,7 @@ def _idle(name: str, machine: Machine) -> Any:
 for _name in ("query-cpu-definitions", "query-target", "query-tpm-models", "query-tpm-types"):
     command(_name, recorded=True)(partial(_program, _name))
 for _name in idle.IDLE_QUERIES:
-    command(_name, recorded=True)(partial(_idle, _name))
+    command(_name, raw=True, recorded=True)(partial(_idle, _name))
 
 
 @command("query-machines", recorded=True)

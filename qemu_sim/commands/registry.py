@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from qemu_sim.errors import QMPError
@@ -104,10 +105,10 @@ def named_fds(monitor: Monitor, names: str | None) -> list[Fd]:
     return [monitor.named_fds.pop(name) for name in wanted]
 
 
+@cache
 def _loaded() -> dict[str, Command]:
-    if not _commands:
-        package = importlib.import_module(__package__)
-        for module in pkgutil.iter_modules(package.__path__):
-            if module.name != "registry":
-                importlib.import_module(f"{__package__}.{module.name}")
+    package = importlib.import_module(__package__)
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name != "registry":
+            importlib.import_module(f"{__package__}.{module.name}")
     return _commands

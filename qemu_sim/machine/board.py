@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
 
+# Netdev types of the schema that Debian's QEMU lacks; "nic" is none at all.
+_NOT_COMPILED = ("netmap", "nic")
+
 _Part = TypeVar("_Part")
 
 _PERIPHERAL = "/machine/peripheral"
@@ -172,11 +175,14 @@ class Board:
     ) -> None:
         """Make a netdev that owns `fds`, and open it. Raises QMPError in QEMU's words."""
         made = catalog.find("qemu_sim.backends", "netdev", kind)
+        if kind in _NOT_COMPILED:
+            raise QMPError(f"network backend '{kind}' is not compiled into this binary")
         if made is None:
             raise QMPError(f"netdev type '{kind}' is not simulated by qemu-sim")
         if id in self.netdevs:
             raise QMPError(f"Duplicate ID '{id}'")
         netdev: Netdev = made(id, options, fds)
+        netdev.neighbours = self.netdevs
         try:
             if "chardev" in options:
                 netdev.attach(self._claim_for_netdev(options["chardev"], id), self.memory)

@@ -165,6 +165,7 @@ class Machine:
         self.jobs.close()
         self.board.close()
         self.cpus.close()
+        self.power.close()
         self.dirty_rate.close()
         self.announcements.close()
         self.fdsets.close()

@@ -22,6 +22,7 @@ DEFAULT_ACTIONS = {
     "watchdog": "reset",
 }
 _SEABIOS_RESETS_ONCE = (8, 0, 0)  # QEMU 7.2 comes with one that does it twice
+_FIRMWARE_TIME = 0.01  # seconds until it has looked
 _SYSTEM_RESET = "host-qmp-system-reset"
 
 
@@ -56,6 +57,12 @@ class Power:
         self._firmware_resets = firmware_resets
         self._has_run = False
         self._is_warm = False
+        self._firmware: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Let the firmware do nothing any more."""
+        if self._firmware is not None:
+            self._firmware.cancel()
 
     async def reset(self) -> None:
         """Reset the guest (RESET), or do what was asked for instead."""
@@ -83,9 +90,10 @@ class Power:
         await self._machine.stop_as("shutdown")
 
     def _run_firmware(self) -> None:
-        """Let the firmware find out that this is no cold start, behind the reply."""
+        """Let the firmware find out that this is no cold start."""
         if self._is_warm and self._firmware_resets:
-            asyncio.get_running_loop().call_soon(self._reset_by_guest)
+            loop = asyncio.get_running_loop()
+            self._firmware = loop.call_later(_FIRMWARE_TIME, self._reset_by_guest)
 
     def _reset_by_guest(self) -> None:
         if not self._is_warm or not self._machine.is_running:

@@ -266,5 +266,3 @@ def _switch(state: bool) -> str:
 
 def _spelled(member: str) -> str:
     return member if member == "aio-max-batch" else member.replace("-", "_")
-
-
