@@ -93,6 +93,7 @@ class Host:
             with given.blame():
                 options = self._checked("object-add", given)
                 board.add_object(options.pop("qom-type"), options.pop("id"), options)
+        await self._add_drives()
         for given in configuration.chardevs:
             if given.values["id"] not in self._monitored:
                 with given.blame():
@@ -112,12 +113,18 @@ class Host:
                 await board.add_device(driver, id, options, typed=given.typed, hotplug=False)
         self._warn_of_globals()
 
-    def _refuse_not_simulated(self) -> None:
-        """Refuse what only the command line can ask for; bad words are told first."""
+    async def _add_drives(self) -> None:
+        """Open all nodes, then those of -drive, which may not take their names."""
+        board = self.machine.board
         for given in self._configuration.blockdevs:
             with given.blame():
-                self._checked("blockdev-add", given)
-                raise QMPError("not simulated by qemu-sim")
+                await board.graph.add(self._checked("blockdev-add", given))
+        for number, given in enumerate(self._configuration.drives):
+            with given.blame():
+                await board.drives.define(given.values, f"none{number}")
+
+    def _refuse_not_simulated(self) -> None:
+        """Refuse what only the command line can ask for; bad words are told first."""
         given_cpr = self._configuration.incoming_cpr
         if given_cpr is not None:
             raise StartError(f"{given_cpr.source}: not simulated by qemu-sim")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from qemu_sim.argv import harmless, machine, monitors, parts, process, qtest, table
+from qemu_sim.argv import drive, harmless, machine, monitors, parts, process, qtest, table
 from qemu_sim.argv.reading import Asked, Reader, Reading, not_simulated
 from qemu_sim.argv.report import Report
 from qemu_sim.machine.configuration import Configuration, MonitorSpec, StartError
@@ -19,6 +19,7 @@ from qemu_sim.machine.configuration import Configuration, MonitorSpec, StartErro
 READERS: dict[str, Reader] = {
     **machine.READERS,
     **parts.READERS,
+    **drive.READERS,
     **monitors.READERS,
     **process.READERS,
     **qtest.READERS,

@@ -41,6 +41,10 @@ SIMULATED: dict[str, Option] = {
     "object": ("type,id=id[,prop=value[,...]]", "user-creatable object"),
     "device": ("driver[,id=id][,prop=value[,...]]", "device"),
     "blockdev": ("[driver=]driver,node-name=id[,prop=value[,...]]", "block node"),
+    "drive": (
+        "if=none,id=id[,file=file][,format=format][,prop=value[,...]]",
+        "drive for a -device",
+    ),
     "add-fd": ("fd=fd,set=set[,opaque=opaque]", "put an inherited descriptor in an fd set"),
     "qmp": ("dev", "QMP monitor, such as unix:PATH,server=on,wait=off"),
     "qmp-pretty": ("dev", "as -qmp, with indented output"),
@@ -104,7 +108,7 @@ UNSIMULATED = {
     **dict.fromkeys(
         (
             *("numa", "set", "mem-path", "fda", "fdb", "hda", "hdb", "hdc", "hdd", "cdrom"),
-            *("drive", "mtdblock", "sd", "fsdev", "virtfs", "iscsi", "usbdevice", "spice"),
+            *("mtdblock", "sd", "fsdev", "virtfs", "iscsi", "usbdevice", "spice"),
             *("acpitable", "tpmdev", "pflash", "shim", "dtb", "fw_cfg", "debugcon"),
             *("gdb", "d", "D", "dfilter", "xen-domid", "loadvm", "option-rom", "icount", "echr"),
             *("readconfig", "trace", "plugin", "dump-vmstate", "prom-env", "semihosting-config"),

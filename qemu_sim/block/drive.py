@@ -8,9 +8,10 @@ their device and go with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from qemu_sim.block import statistics
+from qemu_sim.block import drive_options, statistics
 from qemu_sim.block.graph import Graph, HoldsNode
 from qemu_sim.block.limits import RATES
 from qemu_sim.block.node import Node
@@ -51,6 +52,11 @@ class Drive(HoldsNode):
     def writes(self) -> bool:
         """Whether its device may write."""
         return self.device is not None and self.node is not None and not self.node.read_only
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether its medium, or an empty CD drive's next one, is not written to."""
+        return self.removable if self.node is None else self.node.read_only
 
     @property
     def spoken(self) -> str:
@@ -103,12 +109,16 @@ class Drives:
         self._graph = graph
         self._drives: list[Drive] = []
 
-    def define(self, name: str, node: Node | None) -> None:
+    async def define(self, given: Mapping[str, str], default_name: str) -> None:
         """Make the drive that -drive describes. Raises QMPError in QEMU's words."""
+        values = dict(given)
+        name = values.pop("id", default_name)
+        options = drive_options.read(values)
         if name in self._graph.nodes:
             raise QMPError(f"Device name '{name}' conflicts with an existing node name")
         if any(drive.name == name for drive in self._drives):
             raise QMPError(f"Device with id '{name}' already exists")
+        node = None if options is None else await self._graph.open(options)
         self._drives.append(Drive(self._graph, name, node))
 
     def attach(
@@ -128,7 +138,7 @@ class Drives:
         if drive is None:
             drive = Drive(self._graph)
         elif drive.device is not None:
-            raise QMPError(f"Property '{property_name}' can't take value '{name}', it's in use")
+            raise QMPError(f"Drive '{name}' is already in use by another device")
         is_defined = bool(drive.name)
         drive.device, drive.removable, drive.shares_write = device, removable, shares_write
         if not is_defined:

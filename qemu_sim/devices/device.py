@@ -18,6 +18,7 @@ from qemu_sim.errors import QMPError
 if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.backends.netdev import Netdev
+    from qemu_sim.block.drive import Drive
     from qemu_sim.migration.transfer import Backend
     from qemu_sim.virtio.memory import GuestMemory
 
@@ -39,6 +40,14 @@ class Parts(Protocol):
     def claim_chardev(self, device_type: str, id: str) -> Chardev:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
 
+    def claim_drive(
+        self, property_name: str, name: str | None, path: str, *, removable: bool, shares: bool
+    ) -> Drive:
+        """Return the drive for a device that QEMU calls `path`; see Drives.attach."""
+
+    def release_drive(self, drive: Drive) -> None:
+        """Take back what `claim_drive` gave."""
+
     def next_mac(self) -> str:
         """Return the MAC address of the next NIC that names none."""
 
@@ -47,6 +56,12 @@ class Device:
     """One device. Subclasses are found by their TYPE (file name = QMP name)."""
 
     TYPE: ClassVar[str]
+    BUS: ClassVar[str] = "PCI"
+    """The type of bus it goes on."""
+    MAKES_BUS: ClassVar[str | None] = None
+    """The type of the bus behind it."""
+    IS_PROXY: ClassVar[bool] = False
+    """Whether a virtio device is behind it, which goes with it."""
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
         """Keep the identity: `id` as in -device (may be None), `path` the QOM path.

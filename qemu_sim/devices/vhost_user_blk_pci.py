@@ -44,6 +44,7 @@ class VhostUserBlkPCI(Device):
     """Properties in use: chardev, num-queues (1 unless given), queue-size (128)."""
 
     TYPE = "vhost-user-blk-pci"
+    IS_PROXY = True
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
         """Check the properties and claim the chardev. Raises QMPError in QEMU's words."""

@@ -29,6 +29,7 @@ class VirtioNetPCI(Device):
     """A virtio-net NIC; without a netdev it is a NIC with no cable."""
 
     TYPE = "virtio-net-pci"
+    IS_PROXY = True
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
         """Join the netdev named in `properties` with a network stack of its own."""

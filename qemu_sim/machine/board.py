@@ -218,9 +218,9 @@ class Board:
         made = catalog.find("qemu_sim.devices", "", kind)
         if made is None:
             raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
+        bus = self._buses.find(kind, properties.get("bus"), made.BUS, hotplug=hotplug)
         if id is not None and any(device.id == id for device in self.devices):
             raise QMPError(f"Duplicate device ID '{id}'")
-        bus = self._buses.find(kind, properties.get("bus"), hotplug=hotplug)
         device: Device = made(id, self._path(id), properties, self)
         try:
             if not self.deferred:
@@ -235,6 +235,7 @@ class Board:
     def delete_device(self, name: str) -> Device:
         """Unplug the device of that ID or QOM path. Raises DeviceNotFound in QEMU's words."""
         device = self.device(name)
+        self._buses.check_unplug(device)
         self.devices.remove(device)
         self._buses.unplug(device)
         self._unplug(device)

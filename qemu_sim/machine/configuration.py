@@ -76,6 +76,7 @@ class Configuration:
         "debug_threads",
         "devices",
         "display",
+        "drives",
         "exit_with_parent",
         "globals",
         "incoming",
@@ -119,6 +120,7 @@ class Configuration:
         self.objects: list[Given] = []
         self.netdevs: list[Given] = []
         self.blockdevs: list[Given] = []
+        self.drives: list[Given] = []
         self.devices: list[Given] = []
         self.globals: list[Given] = []
         self.add_fds: list[Given] = []

@@ -173,7 +173,9 @@ class Machine:
     async def delete_device(self, name: str) -> None:
         """Unplug a device; DEVICE_DELETED follows the reply, as after a guest's consent."""
         device = self.board.delete_device(name)
-        asyncio.get_running_loop().call_soon(self._deleted, device)
+        loop = asyncio.get_running_loop()
+        # The reply is sent one turn from now.
+        loop.call_soon(loop.call_soon, self._deleted, device)
 
     # Migration, as commands ask for it.
 
@@ -296,7 +298,7 @@ class Machine:
 
     def _deleted(self, device: Device) -> None:
         data = {"path": device.path}
-        if device.backend is not None:
+        if device.IS_PROXY:
             self.events.emit("DEVICE_DELETED", {"path": f"{device.path}/virtio-backend"})
         self.events.emit(
             "DEVICE_DELETED", data if device.id is None else {"device": device.id, **data}

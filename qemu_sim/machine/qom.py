@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from qemu_sim.qapi.profile import Profile
 
 _CONTAINER = "container"
+_PCI = "PCI"
 _CHILD = "child<"
 _ALWAYS_THERE = (8, 0)  # newer than 7.2: the root's containers exist even when they are empty
 
@@ -189,7 +190,10 @@ class ObjectTree:
         parent, _, name = device.path.rpartition("/")
         node = self.find(parent).add(name, device.TYPE, _device_values(device))
         node.device_name = _spoken(device.id)
-        node.links["parent_bus"] = buses[device.properties.get("bus")]
+        bus = device.properties.get("bus")
+        # IDE and SCSI buses are not in the tree.
+        if device.BUS == _PCI and bus in buses:
+            node.links["parent_bus"] = buses[bus]
         for name, kind in self._type_properties(node).items():
             if kind.startswith(_CHILD):  # the virtio device behind its PCI proxy
                 child = node.add(name, kind[len(_CHILD) : -1], node.values)

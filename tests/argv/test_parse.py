@@ -177,7 +177,7 @@ def test_our_own_settings_are_collected():
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("-drive file=a", "-drive file=a: not simulated by qemu-sim"),
+        ("-sd a", "-sd a: not simulated by qemu-sim"),
         ("-numa node", "-numa node: not simulated by qemu-sim"),
         ("-display gtk", "-display gtk: not simulated by qemu-sim"),
         ("-serial pty", "-serial pty: not simulated by qemu-sim"),
