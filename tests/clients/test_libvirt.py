@@ -1,0 +1,216 @@
+"""Real libvirt starts and drives our daemon, as it would a QEMU.
+
+A libvirtd of the test's own in session mode: nothing of the host's libvirt is touched. It
+needs no root, and root has to become somebody else for it, in a user namespace.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from qemu_sim.testing.listening import is_listening
+
+PROGRAMS = ("libvirtd", "virsh")
+# libvirt looks for emulators in PATH and asks each one it finds; these are to be left alone.
+SYSTEM = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
+SOMEBODY = ("/usr/bin/unshare", "--user", "--map-user=1", "--map-group=1", "--")
+SECONDS = 60
+
+DOMAIN = """
+<domain type='qemu'>
+  <name>guest</name>
+  <memory unit='MiB'>64</memory>
+  <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
+  <vcpu>2</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <features><acpi/></features>
+  <on_poweroff>destroy</on_poweroff>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <controller type='usb' model='none'/>
+    {disk}
+    <memballoon model='none'/>
+  </devices>
+</domain>
+"""
+DISK = """
+    <disk type='vhostuser' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source type='unix' path='{path}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+"""
+
+
+def _find(program):
+    return shutil.which(program, path=os.pathsep.join(SYSTEM))
+
+
+class Libvirt:
+    """One libvirtd and its virsh; `home` holds all that they keep."""
+
+    def __init__(self, home):
+        self._home = home
+        self._run = home / "run"
+        self._run.mkdir(mode=0o700)
+        self.programs = home / "bin"
+        self.programs.mkdir()
+        settings = home / ".config/libvirt"
+        settings.mkdir(parents=True)
+        (settings / "qemu.conf").write_text('security_driver = "none"\nstdio_handler = "file"\n')
+        # A container has no DMI table to take this from.
+        (settings / "libvirtd.conf").write_text(
+            'host_uuid = "6b9a0b3c-6f0e-4dd2-8f33-54b46b0e7c01"\n'
+        )
+        self._become = SOMEBODY if os.geteuid() == 0 else ()
+        self._environment = {
+            "LC_ALL": "C",
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(self._run),
+            "PATH": str(self.programs),
+            "LIBVIRT_AUTOSTART": "0",
+        }
+
+    def add_emulator(self, name, *options):
+        """Return a program that is qemu-sim with these options."""
+        program = self.programs / name
+        command = shlex.join([sys.executable, "-m", "qemu_sim", *options])
+        # libvirt passes no PYTHONPATH on.
+        path = shlex.quote(os.pathsep.join(filter(None, sys.path)))
+        program.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {command} "$@"\n')
+        program.chmod(0o755)
+        return program
+
+    def start(self):
+        with open(self._home / "log", "ab") as log:
+            self._daemon = subprocess.Popen(
+                [*self._become, _find("libvirtd")], env=self._environment, stderr=log, cwd="/"
+            )
+        deadline = time.monotonic() + SECONDS
+        while not is_listening(str(self._run / "libvirt/libvirt-sock")):
+            assert self._daemon.poll() is None, (self._home / "log").read_text()
+            assert time.monotonic() < deadline, (self._home / "log").read_text()
+            time.sleep(0.02)
+
+    def stop(self):
+        """End libvirtd; domains go on."""
+        self._daemon.terminate()
+        self._daemon.wait(SECONDS)
+
+    def virsh(self, *arguments):
+        done = subprocess.run(
+            [*self._become, _find("virsh"), "-q", "-c", "qemu:///session", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def qmp(self, command, **arguments):
+        """The answer of the domain's machine."""
+        request = json.dumps({"execute": command, "arguments": arguments})
+        return json.loads(self.virsh("qemu-monitor-command", "guest", request))["return"]
+
+    def forget_guest(self):
+        """Remove what a failed test has left."""
+        for listed, removal in (((), "destroy"), (("--all",), "undefine")):
+            if self.virsh("list", "--name", *listed):
+                self.virsh(removal, "guest")
+
+    def kill_guest(self):
+        """End what is left when libvirtd cannot."""
+        pidfile = self._run / "libvirt/qemu/run/guest.pid"
+        if pidfile.exists():
+            os.kill(int(pidfile.read_text()), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    missing = [program for program in PROGRAMS if _find(program) is None]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} of libvirt not installed")
+    if os.geteuid() == 0:
+        may_be = os.path.exists(SOMEBODY[0]) and not subprocess.call([*SOMEBODY, "/bin/true"])
+        if not may_be:
+            pytest.skip("libvirt's session mode is not for root, and root can be nobody else here")
+    # The path of a socket is short, that of a test's directory is not.
+    with tempfile.TemporaryDirectory(prefix="lv") as home:
+        libvirt = Libvirt(Path(home))
+        libvirt.start()
+        yield libvirt
+        libvirt.stop()
+        libvirt.kill_guest()
+
+
+@pytest.fixture(params=["7.2", "11.1"])
+def emulator(daemon, request):
+    return daemon.add_emulator(f"sim-{request.param}", "-sim", f"profile={request.param}")
+
+
+@pytest.fixture
+def libvirt(daemon, emulator, tmp_path):
+    """The daemon, and a way to define a domain with these devices."""
+
+    def define(disk=""):
+        description = tmp_path / "domain.xml"
+        description.write_text(DOMAIN.format(emulator=emulator, disk=disk))
+        daemon.virsh("define", str(description))
+
+    daemon.define = define
+    yield daemon
+    daemon.forget_guest()
+
+
+def test_a_life(libvirt):
+    libvirt.define()
+    libvirt.virsh("start", "guest")
+    assert libvirt.virsh("domstate", "guest") == "running"
+    libvirt.virsh("suspend", "guest")
+    assert libvirt.virsh("domstate", "guest") == "paused"
+    assert libvirt.qmp("query-status")["status"] == "paused"
+
+    libvirt.stop()
+    libvirt.start()
+
+    assert libvirt.virsh("list", "--name") == "guest"
+    libvirt.virsh("resume", "guest")
+    assert libvirt.virsh("domstate", "guest") == "running"
+    libvirt.virsh("reset", "guest")
+    libvirt.virsh("send-key", "guest", "KEY_A")
+    assert "vcpu.current=2" in libvirt.virsh("domstats", "guest")
+    assert libvirt.virsh("vcpuinfo", "guest").count("running") == 2
+    libvirt.virsh("destroy", "guest")
+    assert libvirt.virsh("domstate", "guest") == "shut off"
+    libvirt.virsh("undefine", "guest")
+    assert libvirt.virsh("list", "--all", "--name") == ""
+
+
+def test_a_disk_is_used_unplugged_and_plugged(libvirt, make_disk, tmp_path):
+    disk = DISK.format(path=make_disk().path)
+    (tmp_path / "disk.xml").write_text(disk)
+    libvirt.define(disk)
+    libvirt.virsh("start", "guest")
+    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=True)
+    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=False)
+    (report,) = libvirt.qmp("x-sim-query-guest")
+    assert report["requests"] > 0
+    assert report["errors"] == 0
+
+    libvirt.virsh("detach-disk", "guest", "vda", "--live")
+    assert libvirt.virsh("domblklist", "guest") == ""
+    libvirt.virsh("attach-device", "guest", str(tmp_path / "disk.xml"), "--live")
+    assert libvirt.virsh("domblklist", "guest").split()[0] == "vda"
+    libvirt.virsh("destroy", "guest")
+    libvirt.virsh("undefine", "guest")
