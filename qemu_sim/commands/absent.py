@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.commands.registry import command
+from qemu_sim.commands.registry import Monitor, command, named_fds
 from qemu_sim.errors import DeviceNotActive, DeviceNotFound, QMPError
+from qemu_sim.fds import close_all
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
 _NEWER = (8, 0, 0)  # than 7.2
+_CXL_LINE = 64  # bytes
+_NO_CXL = "Unable to resolve path"
 _NO_ROCKER = "rocker {name} not found"
 _NO_VNC = ("No VNC display is present", "Could not set password")
 _NO_VIRTIO = "Path {path} is not a VirtIODevice"
@@ -24,6 +27,11 @@ ABSENT: dict[str, str | tuple[str, str]] = {
     "change-vnc-password": _NO_VNC,
     "chardev-change": "Chardev '{id}' does not exist",
     "display-update": "Can not find vnc display",
+    "cxl-inject-correctable-error": _NO_CXL,
+    "cxl-inject-dram-event": _NO_CXL,
+    "cxl-inject-general-media-event": _NO_CXL,
+    "cxl-inject-memory-module-event": _NO_CXL,
+    "cxl-inject-uncorrectable-errors": _NO_CXL,
     "device-sync-config": "Device '{id}' not found",
     "dump-skeys": "Storage keys information not available for this architecture",
     "dumpdtb": ("This machine doesn't have an FDT", "This machine doesn't have a FDT"),
@@ -61,7 +69,22 @@ def _refuse(machine: Machine, text: str | tuple[str, str], arguments: dict[str, 
 
 
 def _register(name: str, text: str | tuple[str, str]) -> None:
-    command(name, raw=True)(lambda machine, arguments: _refuse(machine, text, arguments))
+    @command(name, raw=True)
+    def run(machine: Machine, arguments: dict[str, Any]) -> None:
+        for value in arguments.values():
+            if isinstance(value, str) and _is_there(machine, value):
+                raise QMPError(f"not simulated by qemu-sim: {name} of '{value}'")
+        _refuse(machine, text, arguments)
+
+
+def _is_there(machine: Machine, name: str) -> bool:
+    """Whether a chardev or device has that ID or path, so that the refusal would be wrong."""
+    paths = (device.path for device in machine.devices)
+    return (
+        name in machine.board.chardevs
+        or any(device.id == name for device in machine.devices)
+        or name.startswith(tuple(paths))
+    )
 
 
 for _name, _text in ABSENT.items():
@@ -83,12 +106,32 @@ def set_password(
 
 
 @command("expire_password")
-def expire_password(_: Machine, *, protocol: str, time: str, **display: str) -> None:
+def expire_password(machine: Machine, *, protocol: str, time: str, **display: str) -> None:
     """Refuse: there is no display whose password it could be."""
-    del time, display
+    del display
     if protocol == "spice":
         raise DeviceNotActive("SPICE is not in use")
+    is_time = time in ("now", "never") or time.removeprefix("+").isdigit()
+    if not is_time and machine.profile.version >= _NEWER:
+        raise QMPError(f"Parameter 'time' doesn't take value '{time}'")
     raise QMPError("Could not set password expire time")
+
+
+@command("cxl-inject-poison")
+def cxl_inject_poison(_: Machine, *, path: str, start: int, length: int) -> None:
+    """Refuse: there is no CXL device."""
+    del path, start
+    if length % _CXL_LINE:
+        raise QMPError(f"Poison injection must be in multiples of {_CXL_LINE} bytes")
+    raise QMPError(_NO_CXL)
+
+
+@command("add_client", monitor=True)
+def add_client(_: Machine, monitor: Monitor, *, protocol: str, fdname: str, **how: bool) -> None:
+    """Refuse: there is no display that the client of a descriptor could see."""
+    del how
+    close_all(named_fds(monitor, fdname))
+    raise QMPError(f"not simulated by qemu-sim: add_client with protocol '{protocol}'")
 
 
 @command("client_migrate_info")
