@@ -53,7 +53,8 @@ async def copy(job: Job, source: Node, target: Node, wanted: Holds) -> None:
     for number, (offset, length) in enumerate(_grains(source.size), 1):
         if wanted(offset, length):
             data = source.read(offset, length)
-            if not target.holds(offset, length) or target.read(offset, length) != data:
+            leans = target.backing is not None and not target.holds(offset, length)
+            if leans or target.read(offset, length) != data:
                 target.write(offset, data)
         if number % _GRAINS_A_STEP == 0:
             await job.step(offset + length)

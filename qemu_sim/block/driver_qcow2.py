@@ -26,6 +26,7 @@ class DriverQcow2(Node):
 
     TYPE = "qcow2"
     CHILD = "file"
+    HAS_BACKING = True
 
     header: qcow2_header.Header
 
@@ -96,7 +97,8 @@ class DriverQcow2(Node):
         if "backing" not in self.options:
             return False
         backing = self.children.get("backing")
-        return (backing and backing.filename) != self._full_backing()
+        # QEMU compares with the name as the header has it, relative or not.
+        return (backing and backing.filename) != self.header.backing_file
 
     def full_options(self) -> dict[str, Any]:
         """Also that nothing is below, where the header names something."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qemu_sim import catalog
@@ -116,6 +116,35 @@ class Graph:
             self.use(new, user)
             old.users.remove(user)
         self._drop_unused(old)
+
+    def snapshot(self, node: Node, overlay: Node) -> Callable[[], None]:
+        """Have everybody who uses `node` use `overlay` above it; returns what undoes that.
+
+        Raises QMPError in QEMU's words.
+        """
+        for user in node.users:
+            if isinstance(user, Node) and user.children.get("backing") is node:
+                raise QMPError(
+                    f"Node '{node.name}' is busy: node is used as backing hd of '{user.name}'"
+                )
+        node.check_free()
+        if overlay.in_use or overlay is node:
+            raise QMPError("The overlay is already in use")
+        if overlay.backing is not None:
+            raise QMPError("The overlay already has a backing image")
+        if not overlay.HAS_BACKING:
+            raise QMPError("The overlay does not support backing images")
+        given = overlay.options.get("backing")
+        overlay.options["backing"] = node.name
+        self.set_backing(overlay, node)
+        self.replace(node, overlay)
+
+        def undo() -> None:
+            overlay.options["backing"] = given
+            self.replace(overlay, node)
+            self.set_backing(overlay, None)
+
+        return undo
 
     def set_backing(self, node: Node, backing: Node | None) -> None:
         """Put `node` above another image, in memory; see Node.set_backing for its file."""

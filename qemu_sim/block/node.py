@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from qemu_sim.block.bitmap import Bitmap
 from qemu_sim.errors import QMPError
 from qemu_sim.wire import json_text
 
@@ -37,6 +38,8 @@ class Node:
     """The role of the child it is made of; None for a protocol, which has none."""
     IS_FILTER: ClassVar[bool] = False
     IS_PROTOCOL: ClassVar[bool] = False
+    HAS_BACKING: ClassVar[bool] = False
+    """Whether images of this format may stand on another."""
     STRONG: ClassVar[tuple[str, ...]] = ()
     """Options that decide what data the node shows, so that its file name must tell them."""
 
@@ -50,6 +53,7 @@ class Node:
         self.owned = False
         self.write_threshold = 0
         self.busy_with: str | None = None
+        self.bitmaps: dict[str, Bitmap] = {}
 
     def set_options(self, options: Mapping[str, Any]) -> None:
         """Take new options; `open` or `reopen` makes them true."""
@@ -232,6 +236,8 @@ class Node:
             "image": self.image(flat=flat),
             **dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0),
         }
+        if self.bitmaps:
+            found["dirty-bitmaps"] = [each.describe() for each in reversed(self.bitmaps.values())]
         if "backing" in self.children:
             found["backing_file"] = self.children["backing"].filename
         return found

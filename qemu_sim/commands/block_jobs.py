@@ -5,6 +5,7 @@ QEMU: qapi/block-core.json, blockdev.c, block/create.c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.block import copying, creation
@@ -37,6 +38,12 @@ def blockdev_create(machine: Machine, *, job_id: str, options: Arguments) -> Non
 @command("blockdev-backup", raw=True)
 def blockdev_backup(machine: Machine, arguments: Arguments) -> None:
     """Copy an image as it is now."""
+    _, start = prepare_backup(machine, arguments)
+    start()
+
+
+def prepare_backup(machine: Machine, arguments: Arguments) -> tuple[Job, Callable[[], None]]:
+    """Return the job of blockdev-backup, and what starts it. Raises QMPError."""
     graph, sync = machine.board.graph, arguments["sync"]
     source = machine.board.drives.node_of(arguments["device"], arguments["device"])
     target = machine.board.drives.node_of(arguments["target"], arguments["target"])
@@ -56,8 +63,11 @@ def blockdev_backup(machine: Machine, arguments: Arguments) -> None:
     async def work(job: Job) -> None:
         await copying.backup(job, source, target, top_only=sync == "top")
 
-    _hold(graph, job, source, target)
-    job.start(work, drained=True)
+    def start() -> None:
+        _hold(graph, job, source, target)
+        job.start(work, drained=True)
+
+    return job, start
 
 
 @command("blockdev-mirror", raw=True)
@@ -129,8 +139,8 @@ def block_commit(machine: Machine, arguments: Arguments) -> None:
     if images.index(top) > images.index(base):
         raise QMPError(f"'{base.name}' is not in this backing file chain")
     was_read_only = base.read_only
-    job = _make(machine, "commit", arguments, top)
     base.set_read_only(False)
+    job = _make(machine, "commit", arguments, top)
 
     async def work(job: Job) -> None:
         await copying.commit(job, top, base, active=top is active)

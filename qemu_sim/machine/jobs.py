@@ -163,13 +163,20 @@ class Job:
     # Its way through the states.
 
     def start(self, work: Work, *, drained: bool = False) -> None:
-        """Begin; what follows comes after the reply.
+        """Begin the work; what follows comes after the reply.
 
         `drained`: its nodes are, while it is under way already, which pauses it.
         """
-        for status in ("created", "running", *(("paused", "running") if drained else ())):
+        for status in ("running", *(("paused", "running") if drained else ())):
             self.move(status)
         self._task = asyncio.get_running_loop().create_task(self._run(work), name=f"job {self.id}")
+
+    def give_up(self) -> None:
+        """End a job whose work never began."""
+        self.settled.clear()
+        for status in ("aborting", "concluded"):
+            self.move(status)
+        self.dismiss()
 
     def move(self, status: str) -> None:
         """Change the state, and tell."""
@@ -249,6 +256,7 @@ class Jobs:
             raise QMPError(f"Job ID '{id}' already in use")
         job = Job(self, id, kind, wishes)
         self._jobs[id] = job
+        job.move("created")
         return job
 
     def find(self, id: str) -> Job:

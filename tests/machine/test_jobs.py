@@ -40,7 +40,8 @@ async def settle():
 
 
 async def test_a_job_passes_all_states(jobs, told):
-    jobs.make("j", "create", Wishes(is_block=False)).start(nothing)
+    job = jobs.make("j", "create", Wishes(is_block=False))
+    job.start(nothing)
     assert told == ["created", "running"]
     await settle()
     assert told[2:] == ["waiting", "pending", "concluded", "null"]
@@ -137,3 +138,8 @@ async def test_ids_are_checked(jobs):
         jobs.find_block_job("j")
     with pytest.raises(QMPError, match="Job not found"):
         jobs.find("k")
+
+
+async def test_a_job_may_be_given_up_before_it_begins(jobs, told):
+    jobs.make("j", "backup", Wishes()).give_up()
+    assert told == ["created", "aborting", "concluded", "null"]

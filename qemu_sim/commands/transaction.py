@@ -1,0 +1,180 @@
+"""Dirty bitmaps and snapshots, alone or several at once.
+
+QEMU: qapi/transaction.json, blockdev.c (qmp_transaction), block/monitor/bitmap-qmp-cmds.c
+
+An action is done when it is read, and returns what undoes it; when a later one fails, those
+before it are undone in turn. Backups start when all actions are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.block import bitmap
+from qemu_sim.commands.block_jobs import prepare_backup
+from qemu_sim.commands.registry import command
+from qemu_sim.errors import QMPError
+
+if TYPE_CHECKING:
+    from qemu_sim.block.node import Node
+    from qemu_sim.machine.machine import Machine
+
+Arguments = dict[str, Any]
+Undo = Callable[[], None]
+Commit = Callable[[], None]
+
+
+@command("transaction")
+def transaction(
+    machine: Machine, *, actions: list[Arguments], properties: Arguments | None = None
+) -> None:
+    """Do all of the actions, or none."""
+    if properties is not None and properties.get("completion-mode", "individual") != "individual":
+        raise QMPError("completion-mode 'grouped' is not simulated by qemu-sim")
+    undos: list[Undo] = []
+    commits: list[Commit] = []
+    try:
+        for action in actions:
+            undo, commit = _act(machine, action["type"], action["data"])
+            undos.append(undo)
+            commits.append(commit)
+    except QMPError:
+        for undo in reversed(undos):
+            undo()
+        raise
+    for commit in commits:
+        commit()
+
+
+@command("block-dirty-bitmap-add", raw=True)
+def block_dirty_bitmap_add(machine: Machine, arguments: Arguments) -> None:
+    """Make a bitmap."""
+    _add(machine, arguments)
+
+
+@command("block-dirty-bitmap-remove", raw=True)
+def block_dirty_bitmap_remove(machine: Machine, arguments: Arguments) -> None:
+    """Forget a bitmap."""
+    _remove(machine, arguments)
+
+
+@command("block-dirty-bitmap-enable", raw=True)
+def block_dirty_bitmap_enable(machine: Machine, arguments: Arguments) -> None:
+    """Have a bitmap note writes, of which there are none."""
+    _record(machine, arguments, recording=True)
+
+
+@command("block-dirty-bitmap-disable", raw=True)
+def block_dirty_bitmap_disable(machine: Machine, arguments: Arguments) -> None:
+    """Have a bitmap note nothing."""
+    _record(machine, arguments, recording=False)
+
+
+@command("block-dirty-bitmap-clear", raw=True)
+def block_dirty_bitmap_clear(machine: Machine, arguments: Arguments) -> None:
+    """Clean a bitmap, which is clean."""
+    _find(machine, arguments)
+
+
+@command("blockdev-snapshot", raw=True)
+def blockdev_snapshot(machine: Machine, arguments: Arguments) -> None:
+    """Put an image above another, in its place."""
+    _snapshot(machine, arguments)
+
+
+@command("block-dirty-bitmap-merge", raw=True)
+def block_dirty_bitmap_merge(machine: Machine, arguments: Arguments) -> None:
+    """Note in one bitmap what others have noted: nothing."""
+    _merge(machine, arguments)
+
+
+def _act(machine: Machine, kind: str, arguments: Arguments) -> tuple[Undo, Commit]:
+    act = _ACTIONS.get(kind)
+    if act is None:
+        raise QMPError(f"not simulated by qemu-sim: transaction of {kind}")
+    return act(machine, arguments)
+
+
+def _nothing() -> None:
+    """Nothing is left to do."""
+
+
+def _abort(_machine: Machine, _arguments: Arguments) -> tuple[Undo, Commit]:
+    raise QMPError("Transaction aborted using Abort action")
+
+
+def _add(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    node, name = _node(machine, arguments["node"]), arguments["name"]
+    made = bitmap.make(arguments)
+    if name in node.bitmaps:
+        raise QMPError(f"Bitmap already exists: {name}")
+    node.bitmaps[name] = made
+    return lambda: node.bitmaps.__delitem__(name), _nothing
+
+
+def _remove(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    node, found = _find(machine, arguments)
+    del node.bitmaps[found.name]
+    return lambda: node.bitmaps.__setitem__(found.name, found), _nothing
+
+
+def _record(machine: Machine, arguments: Arguments, *, recording: bool) -> tuple[Undo, Commit]:
+    _, found = _find(machine, arguments)
+    before, found.recording = found.recording, recording
+    return lambda: setattr(found, "recording", before), _nothing
+
+
+def _enable(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    return _record(machine, arguments, recording=True)
+
+
+def _disable(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    return _record(machine, arguments, recording=False)
+
+
+def _clear(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    _find(machine, arguments)
+    return _nothing, _nothing
+
+
+def _merge(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    node = arguments["node"]
+    _find(machine, {"node": node, "name": arguments["target"]})
+    for source in arguments["bitmaps"]:
+        _find(machine, source if isinstance(source, dict) else {"node": node, "name": source})
+    return _nothing, _nothing
+
+
+def _snapshot(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    node, overlay = (_node(machine, arguments[key]) for key in ("node", "overlay"))
+    return machine.board.graph.snapshot(node, overlay), _nothing
+
+
+def _backup(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    job, start = prepare_backup(machine, arguments)
+    return job.give_up, start
+
+
+def _node(machine: Machine, name: str) -> Node:
+    return machine.board.drives.node_of(name, name)
+
+
+def _find(machine: Machine, arguments: Arguments) -> tuple[Node, bitmap.Bitmap]:
+    node, name = _node(machine, arguments["node"]), arguments["name"]
+    if name not in node.bitmaps:
+        raise QMPError(f"Dirty bitmap '{name}' not found")
+    return node, node.bitmaps[name]
+
+
+_ACTIONS: dict[str, Callable[..., tuple[Undo, Commit]]] = {
+    "abort": _abort,
+    "block-dirty-bitmap-add": _add,
+    "block-dirty-bitmap-remove": _remove,
+    "block-dirty-bitmap-enable": _enable,
+    "block-dirty-bitmap-disable": _disable,
+    "block-dirty-bitmap-clear": _clear,
+    "block-dirty-bitmap-merge": _merge,
+    "blockdev-snapshot": _snapshot,
+    "blockdev-backup": _backup,
+}

@@ -1,0 +1,262 @@
+"""Block commands on a machine without QEMU's guest: nodes, jobs, transactions, media.
+
+The events and texts are those of QEMU 11.1.3.
+"""
+
+import asyncio
+
+import pytest
+
+from qemu_sim.commands import registry
+from qemu_sim.errors import DeviceNotActive, DeviceNotFound, QMPError
+from qemu_sim.machine.machine import Machine
+from qemu_sim.machine.options import MachineOptions
+
+
+@pytest.fixture
+async def machine():
+    made = Machine(MachineOptions(machine_type="q35"))
+    made.told = []
+    made.events.subscribe(lambda event: made.told.append((event["event"], event.get("data", {}))))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def run(machine):
+    """Run a command with arguments by their QMP names."""
+
+    async def run(name, arguments=None):
+        checked = machine.schema.check_arguments(name, arguments or {})
+        result = registry.find(name).call(machine, None, checked)
+        return await result if asyncio.iscoroutine(result) else result
+
+    return run
+
+
+def file(path):
+    return {"driver": "file", "filename": str(path)}
+
+
+def statuses(machine):
+    return [data["status"] for name, data in machine.told if name == "JOB_STATUS_CHANGE"]
+
+
+async def settle(machine, *statuses):
+    """Wait until every job is in one of these states, or forgotten."""
+    wanted = statuses or ("ready", "pending", "concluded")
+    for _ in range(1000):
+        if all(job.status in wanted for job in machine.jobs.listed()):
+            return
+        await asyncio.sleep(0)
+    raise AssertionError([job.describe() for job in machine.jobs.listed()])
+
+
+@pytest.fixture
+async def images(run, tmp_path):
+    """Nodes `src` (with data) and `dst` (empty), raw images of a mebibyte."""
+    (tmp_path / "src").write_bytes(b"data" * (1 << 18))
+    (tmp_path / "dst").write_bytes(bytes(1 << 20))
+    for name in ("src", "dst"):
+        await run(
+            "blockdev-add", {"driver": "raw", "node-name": name, "file": file(tmp_path / name)}
+        )
+    return tmp_path
+
+
+@pytest.fixture
+async def disk(run, images, machine):
+    """A disk on `src`."""
+    await machine.board.add_device("virtio-blk-pci", "vd0", {"drive": "src"}, hotplug=False)
+
+
+async def inserted(run):
+    (drive,) = await run("query-block")
+    return drive["inserted"]["node-name"]
+
+
+async def test_blockdev_create_is_a_job(run, machine, tmp_path):
+    options = {"driver": "file", "filename": str(tmp_path / "new"), "size": 4096}
+    await run("blockdev-create", {"job-id": "j", "options": options})
+    await settle(machine)
+    assert statuses(machine) == ["created", "running", "waiting", "pending", "concluded"]
+    (job,) = await run("query-jobs")
+    assert job == {
+        "id": "j",
+        "type": "create",
+        "status": "concluded",
+        "current-progress": 1,
+        "total-progress": 1,
+    }
+    await run("job-dismiss", {"id": "j"})
+    assert await run("query-jobs") == []
+    assert (tmp_path / "new").stat().st_size == 4096
+
+
+async def test_a_mirror_takes_the_place_of_its_source(run, machine, images, disk):
+    await run(
+        "blockdev-mirror",
+        {"job-id": "m", "device": "src", "target": "dst", "sync": "full", "auto-dismiss": False},
+    )
+    await settle(machine)
+    (job,) = await run("query-block-jobs")
+    assert (job["status"], job["ready"], job["len"]) == ("ready", True, 1 << 20)
+    with pytest.raises(
+        QMPError, match="'src' is busy: block device is in use by block job: mirror"
+    ):
+        await run("block_resize", {"node-name": "src", "size": 512})
+    await run("job-complete", {"id": "m"})
+    await settle(machine, "concluded")
+    assert statuses(machine)[2:] == ["ready", "waiting", "pending", "concluded"]
+    assert await inserted(run) == "dst"
+    assert (images / "dst").read_bytes() == (images / "src").read_bytes()
+    await run("blockdev-del", {"node-name": "src"})
+
+
+async def test_a_cancelled_mirror_changes_nothing(run, machine, images, disk):
+    await run("blockdev-mirror", {"job-id": "m", "device": "src", "target": "dst", "sync": "full"})
+    await settle(machine)
+    await run("block-job-cancel", {"device": "m"})
+    await settle(machine, "concluded")
+    assert statuses(machine)[-1] == "null"
+    assert await inserted(run) == "src"
+    await run("blockdev-del", {"node-name": "dst"})
+
+
+async def test_a_backup_in_a_transaction_starts_with_it(run, machine, images):
+    data = {"job-id": "b", "device": "src", "target": "dst", "sync": "full"}
+    await run("transaction", {"actions": [{"type": "blockdev-backup", "data": data}]})
+    assert statuses(machine) == ["created", "running", "paused", "running"]
+    await settle(machine)
+    assert (images / "dst").read_bytes() == (images / "src").read_bytes()
+
+
+async def test_a_failed_transaction_leaves_nothing(run, machine, images):
+    backup = {"job-id": "b", "device": "src", "target": "dst", "sync": "full"}
+    actions = [
+        {"type": "block-dirty-bitmap-add", "data": {"node": "src", "name": "t"}},
+        {"type": "blockdev-backup", "data": backup},
+        {"type": "abort", "data": {}},
+    ]
+    with pytest.raises(QMPError, match="Transaction aborted using Abort action"):
+        await run("transaction", {"actions": actions})
+    assert statuses(machine) == ["created", "aborting", "concluded", "null"]
+    with pytest.raises(QMPError, match="Dirty bitmap 't' not found"):
+        await run("block-dirty-bitmap-remove", {"node": "src", "name": "t"})
+
+
+async def test_a_snapshot_goes_on_top(run, machine, images, disk):
+    overlay = images / "overlay"
+    overlay.touch()
+    options = {"driver": "qcow2", "file": file(overlay), "size": 1 << 20}
+    await run("blockdev-create", {"job-id": "c", "options": options})
+    await settle(machine)
+    node = {"driver": "qcow2", "node-name": "top", "backing": None, "file": file(overlay)}
+    await run("blockdev-add", node)
+    with pytest.raises(QMPError, match="The overlay does not support backing images"):
+        await run("blockdev-snapshot", {"node": "src", "overlay": "dst"})
+    await run("blockdev-snapshot", {"node": "src", "overlay": "top"})
+    assert await inserted(run) == "top"
+    await run("block-commit", {"job-id": "k", "device": "top"})
+    await settle(machine)
+    await run("job-complete", {"id": "k"})
+    await settle(machine, "concluded")
+    assert await inserted(run) == "src"
+
+
+async def test_bitmaps_are_listed(run, images):
+    await run("block-dirty-bitmap-add", {"node": "src", "name": "b", "disabled": True})
+    node = next(each for each in await run("query-named-block-nodes") if each["node-name"] == "src")
+    assert node["dirty-bitmaps"] == [
+        {
+            "name": "b",
+            "recording": False,
+            "persistent": False,
+            "busy": False,
+            "granularity": 65536,
+            "count": 0,
+        }
+    ]
+
+
+async def test_media_come_and_go(run, machine, images):
+    await machine.board.add_device("ide-cd", "cd0", {"drive": "src"}, hotplug=False)
+    with pytest.raises(QMPError, match="Tray of device 'cd0' is not open"):
+        await run("blockdev-remove-medium", {"id": "cd0"})
+    await run("eject", {"id": "cd0"})
+    await run("blockdev-insert-medium", {"id": "cd0", "node-name": "dst"})
+    with pytest.raises(QMPError, match="Node 'dst' is already in use"):
+        await run("blockdev-insert-medium", {"id": "cd0", "node-name": "dst"})
+    await run("blockdev-close-tray", {"id": "cd0"})
+    await run("blockdev-change-medium", {"id": "cd0", "filename": str(images / "src")})
+    (drive,) = await run("query-block")
+    assert drive["inserted"]["file"] == str(images / "src")
+    moves = [data["tray-open"] for name, data in machine.told if name == "DEVICE_TRAY_MOVED"]
+    assert moves == [True, False, True, False]
+
+
+async def test_limits_are_shown(run, disk):
+    id = "/machine/peripheral/vd0/virtio-backend"
+    limits = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+    await run("block_set_io_throttle", {"id": id, **limits, "bps": 1000})
+    (drive,) = await run("query-block")
+    assert (drive["inserted"]["bps"], drive["inserted"]["group"]) == (1000, id)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "kind", "text"),
+    [
+        ("block-job-cancel", {"device": "z"}, DeviceNotActive, "Block job 'z' not found"),
+        ("job-cancel", {"id": "z"}, QMPError, "Job not found"),
+        ("eject", {}, QMPError, "Need exactly one of 'device' and 'id'"),
+        ("eject", {"id": "z"}, DeviceNotFound, "Device 'z' not found"),
+        (
+            "block-stream",
+            {"job-id": "s", "device": "z"},
+            QMPError,
+            "Cannot find device='z' nor node-name='z'",
+        ),
+        ("block-commit", {"job-id": "s", "device": "z"}, DeviceNotFound, "Device 'z' not found"),
+        (
+            "block-commit",
+            {"job-id": "s", "device": "src"},
+            QMPError,
+            "cannot commit an image into itself",
+        ),
+        (
+            "blockdev-mirror",
+            {"device": "src", "target": "dst", "sync": "full"},
+            QMPError,
+            "Invalid job ID ''",
+        ),
+        (
+            "blockdev-mirror",
+            {"job-id": "m", "device": "src", "target": "src", "sync": "full"},
+            QMPError,
+            "Can't mirror node into itself",
+        ),
+        (
+            "blockdev-backup",
+            {"job-id": "m", "device": "src", "target": "dst", "sync": "incremental"},
+            QMPError,
+            "must provide a valid bitmap name for 'incremental' sync mode",
+        ),
+        (
+            "block_resize",
+            {"node-name": "z", "size": 512},
+            QMPError,
+            "Cannot find device='' nor node-name='z'",
+        ),
+        (
+            "block-set-write-threshold",
+            {"node-name": "z", "write-threshold": 5},
+            QMPError,
+            "Device 'z' not found",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("images")
+async def test_errors_are_qemus(run, name, arguments, kind, text):
+    with pytest.raises(kind) as caught:
+        await run(name, arguments)
+    assert str(caught.value) == text
