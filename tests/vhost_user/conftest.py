@@ -1,16 +1,74 @@
-"""Disks that use vhost-user-blk servers, real and our own."""
+"""Disks that use vhost-user-blk servers, real and our own; a switch with one port for NICs."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import time
 
 import pytest
 
 from qemu_sim.backends.chardev_socket import ChardevSocket
 from qemu_sim.devices.vhost_user_blk_pci import VhostUserBlkPCI
+from qemu_sim.fds import Fd
 from qemu_sim.testing.listening import is_listening
+from qemu_sim.vhost_user_blk.server import Server
 from qemu_sim.virtio.memory import GuestMemory
+
+
+HEADER = bytes(12)  # struct virtio_net_hdr_v1
+
+
+class Port:
+    """A switch port: keeps what the NIC sends, delivers what the test gives it."""
+
+    features = 1 << 32 | 1 << 22
+    queues = 4
+    config = b""
+
+    def __init__(self):
+        self.sent = []
+        self.vrings = ()
+
+    def kicked(self, index, vrings):
+        self.vrings = vrings
+        if index % 2 == 0:
+            return
+        vring = vrings[index]
+        while (chain := vring.pop()) is not None:
+            packet = b"".join(bytes(vring.regions.view(*part)) for part in chain.readable)
+            assert packet.startswith(HEADER)
+            self.sent.append((index // 2, packet[len(HEADER) :]))
+            vring.push(chain, 0)
+        vring.call()
+
+    def deliver(self, pair, frame):
+        vring = self.vrings[2 * pair]
+        chain = vring.pop()
+        packet = HEADER + frame
+        vring.regions.view(chain.writable[0][0], len(packet))[:] = packet
+        vring.push(chain, len(packet))
+        vring.call()
+
+
+class Switch:
+    """A listening server with one port, and its log."""
+
+    def __init__(self, path):
+        self.path = str(path / "switch.sock")
+        self._log_path = str(path / "log")
+        self._log = Fd(os.open(self._log_path, os.O_RDWR | os.O_CREAT))
+        self.port = Port()
+        self.server = Server(self.path, self.port, self._log)
+
+    def log(self):
+        with open(self._log_path) as lines:
+            return [json.loads(line)["event"] for line in lines]
+
+    def close(self):
+        self.server.close()
+        self._log.close()
 
 
 async def wait_until(condition, what: str) -> None:
@@ -88,3 +146,10 @@ async def disk(server, make_disk):
     await made.restart()
     made.run()
     return made
+
+
+@pytest.fixture
+async def switch(tmp_path):
+    made = Switch(tmp_path)
+    yield made
+    made.close()
