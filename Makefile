@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers bench compare check clean
+.PHONY: help demo test lint types layers bench compare fuzz check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ bench: $(VENV)/tested ## Measure, beside a real QEMU if there is one
 
 compare: $(VENV)/tested ## Replay what real QEMUs answered, and list what differs
 	$(BIN)/python tests/compare
+
+fuzz: $(VENV)/tested ## Try some ten thousand inputs made at random: minutes
+	$(BIN)/python -m pytest tests/fuzz tests/wire/test_json_stream.py tests/wire/test_qmp.py --hypothesis-profile=fuzz
 
 check: lint types layers test ## Everything that must be green
 

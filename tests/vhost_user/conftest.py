@@ -16,7 +16,6 @@ from qemu_sim.testing.listening import is_listening
 from qemu_sim.vhost_user_blk.server import Server
 from qemu_sim.virtio.memory import GuestMemory
 
-
 HEADER = bytes(12)  # struct virtio_net_hdr_v1
 
 
