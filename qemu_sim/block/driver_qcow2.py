@@ -16,6 +16,9 @@ from qemu_sim.errors import QMPError
 
 _SECTOR = 512
 _SIZE_AT = 24  # of the virtual size in the header
+_L1_AT = 36  # of the L1 table's size and offset
+_ENTRY = 8  # bytes of a table's entry
+_MAX_L1 = (32 << 20) // _ENTRY  # QCOW_MAX_L1_SIZE
 _LARGEST_CLUSTER = 2 << 20
 _MAX_SNAPSHOTS = 1 << 20  # bytes of the table that are looked at
 _COMPRESSIONS = ("zlib", "zstd")
@@ -45,12 +48,24 @@ class DriverQcow2(Node):
             raise QMPError("The new size must be a multiple of 512")
         if self.header.snapshots and self.header.version < 3:  # noqa: PLR2004
             raise QMPError("Can't resize a version 2 image which has snapshots")
-        if size < self.size:
-            raise QMPError("shrinking a qcow2 image is not simulated by qemu-sim")
+        if size < self.size and self.holds(size, self.size - size):
+            raise QMPError("shrinking a qcow2 image with data is not simulated by qemu-sim")
         if size > self.header.coverage:
-            raise QMPError("growing a qcow2 image's L1 table is not simulated by qemu-sim")
+            self._grow_l1(size)
         self.child.write(_SIZE_AT, struct.pack(">Q", size))
-        self.header = self.header._replace(size=size)
+        self._read_header()
+
+    def _grow_l1(self, size: int) -> None:
+        """Make the L1 table long enough for `size` bytes."""
+        header = self.header
+        if header.incompatible & qcow2_header.EXTENDED_L2:
+            raise QMPError("growing a qcow2 image with subclusters is not simulated by qemu-sim")
+        entries = -(-size // (header.cluster * header.cluster // _ENTRY))
+        if entries > _MAX_L1:
+            raise QMPError("The image size is too large (try using a larger cluster size)")
+        offset = self._clusters.move_l1(entries)
+        self.child.write(_L1_AT, struct.pack(">IQ", entries, offset))
+        self._clusters.free(header.l1_offset, header.l1_size * _ENTRY)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return data of the image, or of what is below."""

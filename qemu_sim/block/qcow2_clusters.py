@@ -78,6 +78,23 @@ class Clusters:
             full = bytes(self._cluster) if entry & _ZERO else below(start, self._cluster)
             self._append(at, full[:inside] + piece + full[inside + count :])
 
+    def move_l1(self, size: int) -> int:
+        """Write an L1 table of `size` entries to the end of the file; returns its offset."""
+        header = self._header
+        old = self._file.read(header.l1_offset, header.l1_size * _ENTRY.size)
+        count = -(-size * _ENTRY.size // self._cluster)
+        offset = -(-self._file.size // self._cluster) * self._cluster
+        self._file.write(offset, old.ljust(count * self._cluster, b"\0"))
+        for number in range(count):
+            self._count(offset // self._cluster + number)
+        return offset
+
+    def free(self, offset: int, length: int) -> None:
+        """Give back the file's clusters of a table that is no longer used."""
+        first = offset // self._cluster
+        for number in range(first, first + -(-length // self._cluster)):
+            self._count(number, 0)
+
     def holds(self, offset: int, length: int) -> bool:
         """Whether the image itself says what any of these bytes are."""
         return any(self._find(at) & (_OFFSET | _ZERO) for at, _, _ in self._pieces(offset, length))
@@ -122,8 +139,8 @@ class Clusters:
         self._count(offset // self._cluster)
         return offset
 
-    def _count(self, number: int) -> None:
-        """Set the refcount of the file's cluster `number` to one."""
+    def _count(self, number: int, references: int = 1) -> None:
+        """Set the refcount of the file's cluster `number`."""
         if self._header.refcount_order != _PLAIN_ORDER:
             raise QMPError(
                 "writing qcow2 with other than 16-bit refcounts is not simulated by qemu-sim"
@@ -139,7 +156,7 @@ class Clusters:
             self._file.write(block, bytes(self._cluster))
             self._put(slot, block)
             self._count(block // self._cluster)
-        self._file.write(block + place * _COUNT.size, _COUNT.pack(1))
+        self._file.write(block + place * _COUNT.size, _COUNT.pack(references))
 
     def _check_own(self, entry: int) -> None:
         if not entry & _COPIED:

@@ -23,6 +23,8 @@ _BACKING_FORMAT = 0xE2792ACA
 _VERSIONS = (2, 3)
 CLUSTER_BITS = range(9, 22)
 _MAX_NAME = 1023
+_MAX_ORDER = 6
+_ZSTD = 1
 _ENTRY = 8  # bytes of a table's entry
 _COUNT = 2  # bytes of a refcount
 
@@ -64,7 +66,7 @@ class Header(NamedTuple):
 
 def read(data: bytes) -> Header:
     """Read a header from the image's first cluster. Raises QMPError in QEMU's words."""
-    data = data.ljust(_V2.size + _V3.size, b"\0")
+    data = data.ljust(_V2.size + _V3.size + 8, b"\0")
     magic, version = _FIRST.unpack_from(data)
     if magic != MAGIC:
         raise QMPError("Image is not in qcow2 format")
@@ -84,6 +86,8 @@ def _read(data: bytes, version: int) -> Header:
     _check_features(incompatible)
     if encryption:
         raise QMPError("qcow2 with encryption is not simulated by qemu-sim")
+    if order > _MAX_ORDER:
+        raise QMPError("Reference count entry width too large; may not exceed 64 bits")
     if name_length > _MAX_NAME:
         raise QMPError("Backing file name too long")
     name = data[name_at : name_at + name_length].decode("utf-8", "surrogateescape")
@@ -100,10 +104,17 @@ def _read(data: bytes, version: int) -> Header:
         snapshots_offset=snapshots_at,
         incompatible=incompatible,
         compatible=compatible,
-        compression=data[_V2.size + _V3.size] if incompatible & COMPRESSION else 0,
-        backing_file=name if name_at else None,
-        backing_format=_backing_format(data, length) if name_at else None,
+        compression=_compression(data, incompatible),
+        backing_file=name if name_at and name else None,
+        backing_format=_backing_format(data, length) if name_at and name else None,
     )
+
+
+def _compression(data: bytes, incompatible: int) -> int:
+    kind = data[_V2.size + _V3.size] if incompatible & COMPRESSION else 0
+    if kind > _ZSTD:
+        raise QMPError(f"qcow2 compression type {kind} is not simulated by qemu-sim")
+    return kind
 
 
 def _check_features(incompatible: int) -> None:

@@ -5,7 +5,10 @@ import os
 import subprocess
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from qemu_sim.block import qcow2_header
 from qemu_sim.block.drive import Drives
 from qemu_sim.errors import DeviceNotFound, QMPError
 
@@ -180,6 +183,38 @@ async def test_qcow2_grows_for_others_too(graph, qemu_img, tmp_path):
     qemu_img("check", tmp_path / "q")
     with pytest.raises(QMPError, match="must be a multiple of 512"):
         node.resize(5)
+
+
+async def test_qcow2_grows_beyond_its_table(graph, qemu_img, tmp_path):
+    qemu_img("create", "-f", "qcow2", tmp_path / "q", "1M")
+    node = await graph.add({"driver": "qcow2", "node-name": "q", "file": file(tmp_path / "q")})
+    node.write(0, b"kept")
+    node.resize(5 << 40)
+    node.write((5 << 40) - 512, b"new")
+    assert (node.read(0, 4), node.read((5 << 40) - 512, 3)) == (b"kept", b"new")
+    qemu_img("check", tmp_path / "q")
+    assert json.loads(qemu_img("info", "--output=json", tmp_path / "q"))["virtual-size"] == 5 << 40
+
+
+async def test_qcow2_shrinks_where_there_is_nothing(graph, qemu_img, tmp_path):
+    qemu_img("create", "-f", "qcow2", tmp_path / "q", "4M")
+    node = await graph.add({"driver": "qcow2", "node-name": "q", "file": file(tmp_path / "q")})
+    node.resize(2 << 20)
+    node.write(1 << 20, b"data")
+    with pytest.raises(QMPError, match="shrinking a qcow2 image with data is not simulated"):
+        node.resize(1 << 20)
+    qemu_img("check", tmp_path / "q")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(min_size=0, max_size=300), st.sampled_from([2, 3]))
+def test_any_header_is_read_or_refused(data, version):
+    start = b"QFI\xfb" + version.to_bytes(4, "big") + data
+    try:
+        found = qcow2_header.read(start)
+    except QMPError:
+        return
+    assert found.cluster <= 2 << 20
 
 
 async def test_two_writers_on_one_node_conflict(graph):
