@@ -64,6 +64,7 @@ def migrate_incoming(
     exit_on_error: bool = True,
 ) -> None:
     """Wait for a source, on a machine started with -incoming defer."""
+    machine.check_awaits_migration()
     machine.listen_for_migration(addresses.parse(uri, channels), exit_on_error=exit_on_error)
 
 

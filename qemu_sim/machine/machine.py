@@ -191,12 +191,16 @@ class Machine:
             raise QMPError("Can't migrate the vm that was paused due to previous migration")
         self._refuse_not_simulated()
 
+    def check_awaits_migration(self) -> None:
+        """Raise QMPError in QEMU's words unless this machine was started as a destination."""
+        if self.run_state.value != "inmigrate" or not self.options.incoming:
+            raise QMPError("'-incoming' was not specified on the command line")
+
     def listen_for_migration(
         self, address: UnixAddress | InetAddress, *, exit_on_error: bool
     ) -> None:
         """Wait for a source at `address`. Raises QMPError in QEMU's words."""
-        if self.run_state.value != "inmigrate" or not self.options.incoming:
-            raise QMPError("'-incoming' was not specified on the command line")
+        self.check_awaits_migration()
         self._refuse_not_simulated()
         self.migration.listen(address, exit_on_error=exit_on_error)
 
