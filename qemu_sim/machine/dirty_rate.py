@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +88,8 @@ class DirtyRate:
         self._timer = loop.call_later(self.period / 1000, self._compare, memory, before)
 
     def _pages(self, size: int) -> list[int]:
+        import random  # noqa: PLC0415 - slow to load
+
         count = max(1, self.samples * size >> 30)
         return random.sample(range(size // _PAGE), count)
 
@@ -107,5 +107,7 @@ class DirtyRate:
 
 def _look(memory: GuestMemory, pages: Iterable[int]) -> dict[int, int]:
     """Return a checksum of each page; reading the file leaves its holes alone."""
+    import zlib  # noqa: PLC0415 - no start needs it
+
     fd = memory.fd.fileno()
     return {page: zlib.crc32(os.pread(fd, _PAGE, page * _PAGE)) for page in pages}

@@ -24,7 +24,6 @@ from qemu_sim.machine.dirty_rate import DirtyRate
 from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.global_properties import GlobalProperties
-from qemu_sim.machine.nics import announce
 from qemu_sim.machine.jobs import Jobs
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
@@ -73,7 +72,7 @@ class Machine:
         self.power = Power(self, options.actions, resets)
         self.cpus = CPUs(options)
         self.dirty_rate = DirtyRate(self._sampled_memory)
-        self.announcements = Announcements(lambda names: announce(self.board, names))
+        self.announcements = Announcements(self._announce)
         self.is_initialized = not options.preconfig
         self.bugs: list[BaseException] = []
         self.migration_trace: Trace | None = None
@@ -313,6 +312,11 @@ class Machine:
         return defaults | parse_device_properties(
             self.profile, kind, given, typed=typed, extensions=self.options.extensions
         )
+
+    def _announce(self, names: list[str] | None) -> None:
+        from qemu_sim.machine import nics  # noqa: PLC0415 - the NIC's type costs start-up time
+
+        nics.announce(self.board, names)
 
     def _sampled_memory(self) -> GuestMemory | None:
         return None if self.machine_type == "none" else self.board.memory
