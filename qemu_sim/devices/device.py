@@ -48,6 +48,9 @@ class Parts(Protocol):
     def release_drive(self, drive: Drive) -> None:
         """Take back what `claim_drive` gave."""
 
+    def has_type(self, kind: str) -> bool:
+        """Whether there is a device of that type."""
+
     def next_mac(self) -> str:
         """Return the MAC address of the next NIC that names none."""
 

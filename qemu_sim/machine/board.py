@@ -248,6 +248,10 @@ class Board:
                 return device
         raise DeviceNotFound(f"Device '{name}' not found")
 
+    def has_type(self, kind: str) -> bool:
+        """Whether there is a device of that type."""
+        return any(kind == device.TYPE for device in self.devices)
+
     def has_device(self, name: str) -> bool:
         """Whether there is a device of that ID or QOM path."""
         return any(name in (device.id, device.path) for device in self.devices)

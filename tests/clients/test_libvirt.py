@@ -36,9 +36,7 @@ DOMAIN = """
   <on_poweroff>destroy</on_poweroff>
   <devices>
     <emulator>{emulator}</emulator>
-    <controller type='usb' model='none'/>
     {disk}
-    <memballoon model='none'/>
   </devices>
 </domain>
 """

@@ -1,0 +1,14 @@
+"""The device piix3-usb-uhci: a USB 1 controller that the guest here has no driver for.
+
+QEMU: hw/usb/hcd-uhci.c
+"""
+
+from __future__ import annotations
+
+from qemu_sim.devices.device import Device
+
+
+class Piix3UsbUhci(Device):
+    """A controller without devices."""
+
+    TYPE = "piix3-usb-uhci"

@@ -1,0 +1,14 @@
+"""The device qemu-xhci: a USB 3 controller that the guest here has no driver for.
+
+QEMU: hw/usb/hcd-xhci-pci.c
+"""
+
+from __future__ import annotations
+
+from qemu_sim.devices.device import Device
+
+
+class QemuXhci(Device):
+    """A controller without devices."""
+
+    TYPE = "qemu-xhci"
