@@ -125,5 +125,5 @@ class TaggedFd(NamedTuple):
     """A descriptor and its use: a `role` such as "queue" or "kick", an `index` within it."""
 
     role: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     fd: Fd

@@ -109,6 +109,11 @@ class Stream:
         self._send_pending()
         self._channel.send(data, fds)
 
+    def send_now(self, data: bytes) -> None:
+        """Send `data` and what was written before, without waiting for anything."""
+        self.write(data)
+        self._send_pending()
+
     def command(self, code: int, body: dict[str, Any]) -> None:
         """Send a command to the destination."""
         self.trace("out", {vmstream.NAMES[code]: body}, 0)

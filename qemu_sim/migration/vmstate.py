@@ -38,7 +38,8 @@ class Sections:
         section = self._begin(vmstream.FULL, name, VERSION)
         payload = vmstream.state(state)
         head = vmstream.section_start(section)
-        self._stream.write(head + payload + vmstream.footer(section.id))
+        # At once: the destination reads it while we make the next one.
+        self._stream.send_now(head + payload + vmstream.footer(section.id))
         self._describe(section, len(payload) - 4, 0)
 
     def write_backend(
