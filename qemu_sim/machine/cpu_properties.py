@@ -5,6 +5,7 @@ QEMU: target/i386/cpu.c (x86_cpu_filter_features, x86_cpu_initfn), hw/core/qdev.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.machine.cpus import CPU
@@ -40,13 +41,14 @@ def cpu_type(machine: Machine) -> str:
 
 def cpu_values(machine: Machine, cpu: CPU) -> dict[str, Any]:
     """Return the known properties of a CPU; few if there is no record of its model."""
-    values = _model_values(machine.profile, cpu_type(machine))
+    values = dict(_model_values(machine.profile, cpu_type(machine)))
     given = machine.options.cpu.properties if machine.options.cpu is not None else {}
     for name, value in given.items():
         values |= dict.fromkeys([each for each in values if _feature(each) == name], value)
     return values | given | _PLACE | cpu.properties | _REALIZED
 
 
+@cache  # libvirt reads several hundred properties, one at a time
 def _model_values(profile: Profile, qom_type: str) -> dict[str, Any]:
     """Return the model of `qom_type` as it was recorded, without the features it cannot have."""
     definitions = profile.section("query-cpu-definitions")
