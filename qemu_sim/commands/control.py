@@ -46,6 +46,12 @@ def query_commands(machine: Machine) -> list[dict[str, Any]]:
     return [*recorded, *({"name": name} for name in ours)]
 
 
+@command("query-events")
+def query_events(machine: Machine) -> list[dict[str, Any]]:
+    """Return the names of the events; QEMU dropped the command in 6.0, old clients ask still."""
+    return [{"name": name} for name in machine.schema.names("event")]
+
+
 @command("query-qmp-schema")
 def query_qmp_schema(machine: Machine) -> list[dict[str, Any]]:
     """Return the profile's schema and our extension: what exists, simulated or not."""

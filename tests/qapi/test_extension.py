@@ -6,6 +6,7 @@ from qemu_sim.qapi import extension
 from qemu_sim.qapi.schema import references
 
 OURS = {
+    "query-events",
     "query-backend-transfer",
     "x-sim-guest-io",
     "x-sim-query-guest",
