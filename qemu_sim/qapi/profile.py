@@ -39,7 +39,12 @@ def load(name_or_path: str | None = None) -> Profile:
     """Return a shipped profile ("7.2"; the newest if None) or a file's. Raises QMPError."""
     path = name_or_path or DEFAULT
     if "/" not in path:
-        path = os.path.join(DIRECTORY, f"qemu-{path}{_SUFFIX}")
+        name, path = path, os.path.join(DIRECTORY, f"qemu-{path}{_SUFFIX}")
+        if not os.path.exists(path):
+            known = ", ".join(shipped())
+            raise QMPError(
+                f"Could not load profile '{name}': there are {known}; a file's name has a '/'"
+            )
     return _load(os.path.abspath(path))
 
 

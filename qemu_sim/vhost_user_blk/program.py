@@ -48,4 +48,7 @@ async def _serve(path: str, image_path: str, log_path: str | None) -> None:
 
 
 def _open(path: str, flags: int) -> Fd:
-    return Fd(os.open(path, flags | os.O_CLOEXEC, 0o644))
+    try:
+        return Fd(os.open(path, flags | os.O_CLOEXEC, 0o644))
+    except OSError as error:
+        raise QMPError(f"Could not open '{path}': {error.strerror}") from None

@@ -107,3 +107,8 @@ def test_a_pool_gives_back_what_was_put_in():
     assert {name: pool.get(name) for name in pool} == answers
     assert "b" in pool
     assert pool.get("d") is None
+
+
+def test_an_unknown_name_is_answered_with_those_there_are():
+    with pytest.raises(QMPError, match=r"profile '9\.9': there are 11\.1, 7\.2; a file's name has"):
+        profiles.load("9.9")
