@@ -22,6 +22,9 @@ def checked(given: Mapping[str, Any]) -> dict[str, int]:
         raise QMPError("iops size requires an iops value to be set")
     for rate in RATES:
         _check_rate(limits, rate)
+    for rate in RATES:
+        if limits.get(f"{rate}_max"):
+            limits.setdefault(f"{rate}_max_length", 1)  # seconds
     return limits if any(limits.get(rate) for rate in RATES) else {}
 
 

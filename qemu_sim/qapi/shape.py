@@ -19,12 +19,6 @@ def answer(entities: Mapping[str, Entity], command: str, value: Any) -> Any:
     return _cut(entities, entities[command]["ret-type"], value)
 
 
-def event(entities: Mapping[str, Entity], name: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of an event."""
-    found: dict[str, Any] = _cut(entities, entities[name]["arg-type"], value)
-    return found
-
-
 def _cut(entities: Mapping[str, Entity], type_name: str, value: Any) -> Any:
     entity = entities[type_name]
     match entity["meta-type"]:

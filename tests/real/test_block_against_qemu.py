@@ -1,0 +1,216 @@
+"""The same block commands to a real QEMU and to qemu-sim: the same bytes must come back.
+
+Made-up names (#block123), times and sizes on the host's disk may differ; nothing else.
+"""
+
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+QEMU = os.environ.get("QEMU_SIM_REAL_QEMU") or shutil.which("qemu-system-x86_64")
+QEMU_IMG = shutil.which("qemu-img")
+pytestmark = [
+    pytest.mark.skipif(QEMU is None, reason="no qemu-system-x86_64 is installed"),
+    pytest.mark.skipif(QEMU_IMG is None, reason="no qemu-img is installed"),
+]
+
+MACHINE = ("-S", "-nodefaults", "-display", "none", "-machine", "q35", "-qmp", "stdio")
+DEVICES = (
+    *("-device", "pcie-root-port,id=rp0,chassis=1", "-device", "virtio-scsi-pci,id=sc0"),
+    *("-blockdev", "raw,node-name=cd,read-only=on,file.driver=null-co"),
+    *("-device", "ide-cd,drive=cd,id=cd0", "-drive", "if=none,id=drv0,file=@/base.qcow2"),
+)
+QUIET = 0.1  # seconds without a message after which a job has come to rest
+
+NODES = r"""
+blockdev-add {"driver": "null-co"}
+blockdev-add {"driver": "null-co", "node-name": "n0", "read-zeroes": true}
+blockdev-add {"driver": "null-co", "node-name": "n0"}
+blockdev-add {"driver": "null-aio", "node-name": "n1", "size": 512}
+blockdev-add {"driver": "null-co", "node-name": "#x"}
+object-add {"qom-type": "throttle-group", "id": "tg0", "limits": {"iops-total": 100}}
+blockdev-add {"driver": "throttle", "node-name": "t0", "throttle-group": "tg0", "file": "n0"}
+blockdev-add {"driver": "throttle", "node-name": "t1", "throttle-group": "nope", "file": "n0"}
+blockdev-add {"driver": "copy-on-read", "node-name": "c0", "file": "n0"}
+blockdev-add {"driver": "blkdebug", "node-name": "d0", "image": "n0"}
+blockdev-add {"driver": "file", "node-name": "f1", "filename": "@/nope"}
+blockdev-add {"driver": "file", "node-name": "f1", "filename": "@"}
+blockdev-add {"driver": "file", "node-name": "f0", "filename": "@/raw.img"}
+blockdev-add {"driver": "raw", "node-name": "r0", "file": "f0"}
+blockdev-add {"driver": "raw", "node-name": "r1", "offset": 512, "size": 1024, "file": "f0"}
+blockdev-add {"driver": "raw", "node-name": "r2", "offset": 9999999, "file": "f0"}
+blockdev-add {"driver": "qcow2", "node-name": "q0", "file": {"driver": "null-co"}}
+blockdev-add {"driver": "qcow2", "node-name": "q1", "file": {"driver": "file", "filename": "@/top.qcow2", "node-name": "q1f"}}
+query-named-block-nodes
+query-named-block-nodes {"flat": true}
+query-blockstats {"query-nodes": true}
+block_resize {"node-name": "n0", "size": 1024}
+block_resize {"node-name": "q1", "size": 20971520}
+block_resize {"node-name": "q1", "size": 5}
+block_resize {"size": 5}
+block-set-write-threshold {"node-name": "q1", "write-threshold": 5}
+blockdev-del {"node-name": "q1f"}
+blockdev-del {"node-name": "n0"}
+blockdev-del {"node-name": "nope"}
+blockdev-reopen {"options": [{"driver": "raw", "node-name": "r0", "file": "f0", "discard": "unmap"}]}
+blockdev-reopen {"options": [{"driver": "null-co", "node-name": "r0"}]}
+query-named-block-nodes {"flat": true}
+"""
+
+JOBS = r"""
+blockdev-create {"job-id": "j0", "options": {"driver": "file", "filename": "@/new", "size": 0}}
+query-jobs
+job-dismiss {"id": "j0"}
+blockdev-add {"driver": "file", "node-name": "nf", "filename": "@/new"}
+blockdev-create {"job-id": "j1", "options": {"driver": "qcow2", "file": "nf", "size": 1048576, "backing-file": "@/base.qcow2", "backing-fmt": "qcow2"}}
+job-dismiss {"id": "j1"}
+blockdev-create {"job-id": "j2", "options": {"driver": "null-co"}}
+blockdev-create {"job-id": "1x", "options": {"driver": "file", "filename": "@/x", "size": 0}}
+blockdev-add {"driver": "qcow2", "node-name": "q", "file": "nf"}
+blockdev-add {"driver": "raw", "node-name": "src", "file": {"driver": "file", "filename": "@/raw.img"}}
+blockdev-add {"driver": "raw", "node-name": "dst", "file": {"driver": "file", "filename": "@/copy.img"}}
+blockdev-mirror {"job-id": "m0", "device": "src", "target": "dst", "sync": "full", "auto-dismiss": false}
+query-block-jobs
+job-complete {"id": "m0"}
+query-jobs
+job-dismiss {"id": "m0"}
+blockdev-mirror {"job-id": "m1", "device": "src", "target": "dst", "sync": "full"}
+block-job-cancel {"device": "m1", "force": true}
+blockdev-backup {"job-id": "b0", "device": "src", "target": "dst", "sync": "full", "auto-finalize": false}
+job-complete {"id": "b0"}
+job-finalize {"id": "b0"}
+block-stream {"job-id": "s0", "device": "q"}
+block-commit {"job-id": "c0", "device": "q"}
+block-job-cancel {"device": "zz"}
+job-pause {"id": "zz"}
+transaction {"actions": [{"type": "block-dirty-bitmap-add", "data": {"node": "src", "name": "t"}}, {"type": "abort", "data": {}}]}
+query-named-block-nodes {"flat": true}
+"""
+
+DRIVES = r"""
+query-block
+query-blockstats
+device_add {"driver": "virtio-blk-pci", "id": "d0", "bus": "rp0"}
+device_add {"driver": "virtio-blk-pci", "id": "d0", "bus": "rp0", "drive": "nope"}
+device_add {"driver": "scsi-hd", "id": "d0", "drive": "nope"}
+blockdev-add {"driver": "null-co", "node-name": "n0"}
+device_add {"driver": "scsi-hd", "id": "d0", "drive": "n0", "bus": "ide.0"}
+device_add {"driver": "ide-hd", "id": "d0", "drive": "n0"}
+device_add {"driver": "scsi-hd", "id": "d0", "drive": "n0"}
+device_add {"driver": "scsi-hd", "id": "d1", "drive": "n0"}
+device_add {"driver": "virtio-blk-pci", "id": "d2", "drive": "drv0", "bus": "rp0"}
+query-block
+blockdev-del {"node-name": "n0"}
+block_set_io_throttle {"id": "d0", "bps": 1000, "bps_rd": 5, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0}
+block_set_io_throttle {"id": "d0", "bps": 1000, "bps_rd": 0, "bps_wr": 0, "iops": 9, "iops_rd": 0, "iops_wr": 0, "bps_max": 5000}
+query-block
+device_del {"id": "d0"}
+eject {"device": "drv0"}
+eject {"id": "nope"}
+eject {"id": "cd0"}
+blockdev-insert-medium {"id": "cd0", "node-name": "nope"}
+blockdev-insert-medium {"id": "cd0", "node-name": "n0"}
+blockdev-close-tray {"id": "cd0"}
+blockdev-remove-medium {"id": "cd0"}
+query-block
+"""
+
+
+class Talk:
+    """One process on QMP over stdio, in a folder of its own that is called @ in texts."""
+
+    def __init__(self, command, folder):
+        self._folder = str(folder)
+        given = [each.replace("@", self._folder) for each in command]
+        self._process = subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._unread = b""
+        self.greeting = json.loads(self._line(10))
+        self.run("qmp_capabilities")
+
+    def run(self, line):
+        """Run one command; return everything that came until it was quiet."""
+        name, _, arguments = line.partition(" ")
+        request = {"execute": name}
+        if arguments:
+            request["arguments"] = json.loads(arguments.replace("@", self._folder))
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        found = [self._line(10)]
+        while '"event"' in found[-1][:80] and not found[-1].startswith('{"return"'):
+            found.append(self._line(10))
+        if re.search("job|create|mirror|backup|stream|commit|device_del", name):
+            while (late := self._line(QUIET)) is not None:
+                found.append(late)
+        return [self._plain(each) for each in found]
+
+    def end(self):
+        self._process.terminate()
+        self._process.communicate(timeout=10)
+
+    def _line(self, within):
+        deadline = time.monotonic() + within
+        while b"\n" not in self._unread:
+            left = max(0, deadline - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left)[0]:
+                return None
+            self._unread += os.read(self._process.stdout.fileno(), 1 << 16)
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode().strip()
+
+    def _plain(self, text):
+        text = re.sub(r'"(seconds|microseconds|actual-size)": \d+', r'"\1": 0', text)
+        return re.sub(r"#block\d+", "#block", text).replace(self._folder, "@")
+
+
+def prepare(folder):
+    folder.mkdir()
+    (folder / "raw.img").write_bytes(b"data" * (1 << 18))
+    (folder / "copy.img").write_bytes(bytes(1 << 20))
+    for arguments in (
+        ["base.qcow2", "1M"],
+        ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"],
+    ):
+        made = [QEMU_IMG, "create", "-q", "-f", "qcow2", *arguments]
+        subprocess.run(made, cwd=folder, check=True)
+
+
+@pytest.fixture
+def talks(tmp_path):
+    """Start both; a QEMU of another version than the profiles is nothing to compare with."""
+    started = []
+
+    def talks(arguments=()):
+        for name in ("real", "ours"):
+            prepare(tmp_path / name)
+        started.append(Talk([QEMU, *MACHINE, *arguments], tmp_path / "real"))
+        version = started[0].greeting["QMP"]["version"]["qemu"]
+        profile = f"{version['major']}.{version['minor']}"
+        if profile not in ("7.2", "11.1"):
+            pytest.skip(f"there is no profile of QEMU {profile}")
+        ours = [sys.executable, "-P", "-m", "qemu_sim", "-sim", f"profile={profile}"]
+        started.append(Talk([*ours, *MACHINE, *arguments], tmp_path / "ours"))
+        return started
+
+    yield talks
+    for talk in started:
+        talk.end()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [(NODES, ()), (JOBS, ()), (DRIVES, DEVICES)],
+    ids=["nodes", "jobs", "drives"],
+)
+def test_the_same_bytes_come_back(talks, script, arguments):
+    real, ours = talks(arguments)
+    for line in script.strip().split("\n"):
+        expected, found = real.run(line), ours.run(line)
+        assert [json.loads(each) for each in found] == [json.loads(each) for each in expected], line
+        assert found == expected, line
