@@ -18,6 +18,7 @@ from qemu_sim.block.node import Node
 from qemu_sim.errors import QMPError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,30}")
+_MAX_HEIGHT = 150
 _BACKING = {"read-only": True, "auto-read-only": False}
 Options = dict[str, Any]
 
@@ -104,8 +105,12 @@ class Graph:
         self._drop_unused(node)
 
     def replace(self, old: Node, new: Node) -> None:
-        """Have everybody who uses `old` use `new` from now on; the owner stays."""
-        for user in [user for user in old.users if user is not new]:
+        """Have everybody who uses `old` use `new` from now on; the owner stays.
+
+        What `new` itself stands on keeps `old`, or the graph would have a circle.
+        """
+        below = _below(new)
+        for user in [user for user in old.users if user not in below]:
             if isinstance(user, Node):
                 role = next(role for role, child in user.children.items() if child is old)
                 user.children[role] = new
@@ -210,8 +215,17 @@ class Graph:
             child = self._referenced(given)
         else:
             child = await self._open({**defaults, **given})
+        if node in _below(child):
+            raise QMPError(
+                f"Making '{child.name}' a {role} child of '{node.name}' would create a cycle"
+            )
         node.children[role] = child
         self.use(child, node)
+        node.height = max(node.height, child.height + 1)
+        if node.height > _MAX_HEIGHT:
+            raise QMPError(
+                f"more than {_MAX_HEIGHT} nodes on top of each other are not simulated by qemu-sim"
+            )
 
     def _referenced(self, name: str) -> Node:
         if name not in self.nodes:
@@ -242,6 +256,14 @@ class Graph:
         for child in node.children.values():
             self.release(child, node)
         node.children = {}
+
+
+def _below(node: Node) -> list[Node]:
+    """Return a node and all that it stands on, each once."""
+    found = [node]
+    for each in found:
+        found.extend(child for child in each.children.values() if child not in found)
+    return found
 
 
 def _inherited(node: Node) -> Options:

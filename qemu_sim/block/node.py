@@ -51,6 +51,7 @@ class Node:
         self.children: dict[str, Node] = {}
         self.users: list[object] = []
         self.owned = False
+        self.height = 1
         self.write_threshold = 0
         self.busy_with: str | None = None
         self.bitmaps: dict[str, Bitmap] = {}

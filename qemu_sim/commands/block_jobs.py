@@ -105,6 +105,7 @@ def block_stream(machine: Machine, arguments: Arguments) -> None:
     base = _base(machine, top, arguments)
     if "bottom" in arguments:
         raise QMPError("block-stream with 'bottom' is not simulated by qemu-sim")
+    _check_images(copying.chain(top))
     top.check_free()
     if top.read_only:
         raise QMPError("Block node is read-only")
@@ -132,6 +133,7 @@ def block_commit(machine: Machine, arguments: Arguments) -> None:
         raise DeviceNotFound(f"Device '{device}' not found") from None
     active.check_free()
     images = copying.chain(active)
+    _check_images(images)
     top = _in_chain(machine, images, arguments, "top") or active
     base = _in_chain(machine, images, arguments, "base") or images[-1]
     if top is base:
@@ -157,6 +159,13 @@ def block_commit(machine: Machine, arguments: Arguments) -> None:
     job.settled.append(settled)
     _hold(graph, job, active, top, base)
     job.start(work)
+
+
+def _check_images(images: list[Node]) -> None:
+    """Raise QMPError where a filter is between images whose headers would have to change."""
+    for image in images:
+        if image.IS_FILTER:
+            raise QMPError(f"a job across the filter '{image.name}' is not simulated by qemu-sim")
 
 
 def _make(machine: Machine, kind: str, arguments: Arguments, node: Node) -> Job:

@@ -197,6 +197,8 @@ class Job:
             self._abort(None)
         except QMPError as error:
             self._abort(str(error))
+        except Exception as error:  # noqa: BLE001  whatever it is, the job must end
+            self._abort(self._jobs.bug(error))
         else:
             self.done = self.total
             self.succeeded = True
@@ -215,7 +217,10 @@ class Job:
 
     def _conclude(self, event: str) -> None:
         for call in self.settled:
-            call()
+            try:
+                call()
+            except QMPError as error:
+                self.error = str(error)
         self._tell(event)
         self.move("concluded")
         if self.auto_dismiss:
@@ -243,8 +248,10 @@ class Job:
 class Jobs:
     """The jobs of one machine, oldest first."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, emit: Emit, bug: Callable[[Exception], str]) -> None:
+        """`emit` tells an event; `bug` records what nobody foresaw, and words it."""
         self.emit = emit
+        self.bug = bug
         self.closing = False
         self._jobs: dict[str, Job] = {}
 

@@ -56,7 +56,7 @@ class Machine:
         self.events = Events()
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
         self.board = Board(options, Buses(self.machine_type), self._check_properties)
-        self.jobs = Jobs(self.events.emit)
+        self.jobs = Jobs(self.events.emit, self.bug)
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
         self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))

@@ -122,6 +122,32 @@ async def test_a_window_must_be_inside_the_file(graph, image):
     assert json.loads(node.filename.removeprefix("json:"))["offset"] == 512
 
 
+async def test_a_tower_of_nodes_has_a_limit(graph):
+    await graph.add(null("n0"))
+    for number in range(1, 150):
+        await graph.add(raw(f"n{number}", f"n{number - 1}"))
+    with pytest.raises(QMPError, match="more than 150 nodes on top of each other"):
+        await graph.add(raw("n150", "n149"))
+    assert len(graph.nodes) == 150
+    assert graph.nodes["n149"].describe(flat=False)["image"]["virtual-size"] == 1 << 30
+
+
+async def test_a_node_does_not_stand_on_itself(graph):
+    with pytest.raises(QMPError) as caught:
+        await graph.add({"driver": "blkdebug", "node-name": "a", "image": "a"})
+    assert str(caught.value) == "Making 'a' a image child of 'a' would create a cycle"
+    assert graph.nodes == {}
+
+
+async def test_a_replacement_makes_no_circle(graph):
+    """`top` stands on `old` through `middle`, which must not stand on `top` afterwards."""
+    for options in (null("old"), raw("middle", "old"), raw("top", "middle"), raw("user", "old")):
+        await graph.add(options)
+    graph.replace(graph.nodes["old"], graph.nodes["top"])
+    assert graph.nodes["user"].child.name == "top"
+    assert graph.nodes["middle"].child.name == "old"
+
+
 async def test_reopen_changes_what_may_change(graph):
     await graph.add(null("n0"))
     await graph.add(raw("r0", "n0"))

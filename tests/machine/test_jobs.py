@@ -15,7 +15,7 @@ def told():
 
 @pytest.fixture
 def jobs(told):
-    made = Jobs(lambda event, data: told.append(data.get("status", event)))
+    made = Jobs(lambda event, data: told.append(data.get("status", event)), repr)
     yield made
     made.close()
 
@@ -143,3 +143,26 @@ async def test_ids_are_checked(jobs):
 async def test_a_job_may_be_given_up_before_it_begins(jobs, told):
     jobs.make("j", "backup", Wishes()).give_up()
     assert told == ["created", "aborting", "concluded", "null"]
+
+
+async def test_a_bug_ends_the_job_only(jobs):
+    async def stumble(_job):
+        raise KeyError("surprise")
+
+    job = jobs.make("j", "backup", Wishes(auto_dismiss=False))
+    job.start(stumble)
+    await settle()
+    assert (job.status, job.error) == ("concluded", "KeyError('surprise')")
+
+
+async def test_what_fails_at_the_end_is_the_jobs_error(jobs):
+    job = jobs.make("j", "stream", Wishes(auto_dismiss=False))
+    released = []
+
+    def refuse():
+        raise QMPError("Backing file name too long")
+
+    job.settled += [refuse, lambda: released.append(True)]
+    job.start(nothing)
+    await settle()
+    assert (job.describe()["error"], released) == ("Backing file name too long", [True])
