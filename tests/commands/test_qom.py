@@ -124,9 +124,9 @@ class TestCpus:
         assert values["avx2"] is True
 
     def test_of_a_model_that_was_not_recorded_little_is_known(self):
-        made = Client("11.1", cpu=CpuModel("Denverton-x86_64-cpu", {}))
+        made = Client("11.1", cpu=CpuModel("Denverton-v1-x86_64-cpu", {}))
         assert made.execute("qom-get", path=CPU, property="realized") is True
-        with pytest.raises(QMPError, match=r"'Denverton-x86_64-cpu\.sse2' is not simulated"):
+        with pytest.raises(QMPError, match=r"'Denverton-v1-x86_64-cpu\.sse2' is not simulated"):
             made.execute("qom-get", path=CPU, property="sse2")
 
 
