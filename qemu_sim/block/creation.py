@@ -22,6 +22,7 @@ _QCOW2_OPTIONS = frozenset(
 )
 _DEFAULTS = {"preallocation": "off", "refcount-bits": 16, "extended-l2": False}
 _SECTOR = 512
+_MAX_SIZE = (1 << 63) - _SECTOR
 
 
 def check(options: dict[str, Any]) -> None:
@@ -29,6 +30,8 @@ def check(options: dict[str, Any]) -> None:
     if options["driver"] not in _MAKERS:
         raise QMPError("Driver does not support blockdev-create")
     known = _FILE_OPTIONS if options["driver"] == "file" else _QCOW2_OPTIONS
+    if options["size"] > _MAX_SIZE:
+        raise QMPError("Image size is too large")
     for key, value in options.items():
         if key not in known and _DEFAULTS.get(key) != value:
             raise QMPError(f"blockdev-create with '{key}' is not simulated by qemu-sim")

@@ -18,7 +18,6 @@ _SECTOR = 512
 _SIZE_AT = 24  # of the virtual size in the header
 _L1_AT = 36  # of the L1 table's size and offset
 _ENTRY = 8  # bytes of a table's entry
-_MAX_L1 = (32 << 20) // _ENTRY  # QCOW_MAX_L1_SIZE
 _LARGEST_CLUSTER = 2 << 20
 _MAX_SNAPSHOTS = 1 << 20  # bytes of the table that are looked at
 _COMPRESSIONS = ("zlib", "zstd")
@@ -61,7 +60,7 @@ class DriverQcow2(Node):
         if header.incompatible & qcow2_header.EXTENDED_L2:
             raise QMPError("growing a qcow2 image with subclusters is not simulated by qemu-sim")
         entries = -(-size // (header.cluster * header.cluster // _ENTRY))
-        if entries > _MAX_L1:
+        if entries > qcow2_header.MAX_L1:
             raise QMPError("The image size is too large (try using a larger cluster size)")
         offset = self._clusters.move_l1(entries)
         self.child.write(_L1_AT, struct.pack(">IQ", entries, offset))

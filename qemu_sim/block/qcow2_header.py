@@ -27,6 +27,7 @@ _MAX_ORDER = 6
 _ZSTD = 1
 _ENTRY = 8  # bytes of a table's entry
 _COUNT = 2  # bytes of a refcount
+MAX_L1 = (32 << 20) // _ENTRY  # QCOW_MAX_L1_SIZE
 
 DIRTY, CORRUPT, EXTERNAL_DATA, COMPRESSION, EXTENDED_L2 = (1 << bit for bit in range(5))
 LAZY_REFCOUNTS = 1
@@ -141,6 +142,8 @@ def make(new: New) -> bytes:
     cluster = 1 << new.cluster_bits
     l1_size = -(-new.size // (cluster * cluster // _ENTRY))
     l1_clusters = max(1, -(-l1_size * _ENTRY // cluster))
+    if l1_size > MAX_L1:
+        raise QMPError("The image size is too large (try using a larger cluster size)")
     if 3 + l1_clusters > cluster // _COUNT:
         raise QMPError("a qcow2 image of that size and cluster size is not simulated by qemu-sim")
     head = _V2.pack(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from qemu_sim.block import copying, creation
+from qemu_sim.block import copying, creation, qcow2_header
 from qemu_sim.errors import QMPError
 
 MIB = 1 << 20
@@ -65,6 +65,11 @@ async def test_a_new_qcow2_is_one_to_others(graph, tmp_path, qemu_img, size, mor
     )
 
 
+def test_a_table_has_a_limit():
+    with pytest.raises(QMPError, match="The image size is too large"):
+        qcow2_header.make(qcow2_header.New(size=1 << 62))
+
+
 async def test_a_new_qcow2_is_as_long_as_qemus(graph, tmp_path, qemu_img):
     qemu_img("create", "-f", "qcow2", tmp_path / "theirs", "10M")
     await creation.create(graph, {"driver": "file", "filename": str(tmp_path / "ours"), "size": 0})
@@ -92,6 +97,7 @@ async def test_a_new_qcow2_names_its_backing_file(graph, tmp_path, qemu_img, cha
             {"driver": "qcow2", "file": "f", "size": 512, "preallocation": "full"},
             "blockdev-create with 'preallocation' is not simulated by qemu-sim",
         ),
+        ({"driver": "file", "filename": "/x", "size": 1 << 63}, "Image size is too large"),
     ],
 )
 def test_other_images_are_refused(options, text):
