@@ -64,6 +64,11 @@ def _cpus(profile: Profile) -> str:
     return "Available CPUs:\n" + "".join(f"  {name}\n" for name in names)
 
 
+def _accelerators(profile: Profile) -> str:
+    names = [name.removesuffix("-accel") for name in profile.types if name.endswith("-accel")]
+    return "Accelerators supported in QEMU binary:\n" + "".join(f"{name}\n" for name in names)
+
+
 def _simulated(title: str, package: str, prefix: str) -> Callable[[Profile], str]:
     def found(_profile: Profile) -> str:
         return f"{title}:\n" + "".join(f"{name}\n" for name in catalog.names(package, prefix))
@@ -74,6 +79,7 @@ def _simulated(title: str, package: str, prefix: str) -> Callable[[Profile], str
 _ANSWERS: dict[str, Callable[[Profile], str]] = {
     "version": _version,
     "machine": _machines,
+    "accel": _accelerators,
     "cpu": _cpus,
     "netdev": _simulated("Available netdev backend types", "qemu_sim.backends", "netdev"),
     "chardev": _simulated("Available chardev backend types", "qemu_sim.backends", "chardev"),

@@ -94,6 +94,8 @@ def _cpu(reading: Reading, _source: str, text: str) -> None:
 def _accel(reading: Reading, source: str, text: str) -> None:
     with blame(source):
         found = reading.opts(_ACCEL, source, text).values
+    if "accel" not in found:  # QEMU takes that for a question, too
+        raise Asked("accel")
     reading.configuration.accelerators.append(Given(source, found))
 
 
