@@ -1,8 +1,10 @@
 """The way QEMU's test programs start and end an emulator."""
 
-import pytest
+import re
+import subprocess
+import sys
 
-from qemu_sim.cli import main
+import pytest
 
 
 def test_ram_is_written_through_the_socket(start):
@@ -33,7 +35,9 @@ def test_the_log_says_what_went_over_the_socket(start, folder):
         ("unix:/nope/x", "Failed to connect to '/nope/x': No such file or directory"),
     ],
 )
-def test_a_bad_address_ends_the_start(text, reason, capsys):
-    assert main(["qemu", "-M", "none", "-qtest", text]) == 1
+def test_a_bad_address_ends_the_start(text, reason):
+    command = [sys.executable, "-P", "-m", "qemu_sim", "-M", "none", "-qtest", text]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
     failed = f'Failed to initialize device for qtest: "{text}"'
-    assert capsys.readouterr().err == f"qemu: {reason}\nqemu: {failed}\n"
+    assert ended.returncode == 1
+    assert re.sub("(?m)^[^:]*: ", "", ended.stderr) == f"{reason}\n{failed}\n"

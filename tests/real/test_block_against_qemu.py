@@ -151,8 +151,8 @@ class Talk:
         return [self._plain(each) for each in found]
 
     def end(self):
-        self._process.terminate()
-        self._process.communicate(timeout=10)
+        self._process.kill()
+        self._process.communicate()
 
     def _line(self, within):
         deadline = time.monotonic() + within
