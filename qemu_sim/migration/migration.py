@@ -101,7 +101,8 @@ class Migration:
         if self.status.value == "cancelling" or (self._outgoing and self._outgoing.committed):
             return
         self.status.move("cancelling")
-        self._task.cancel()
+        # After its first step: cancelled before, it could not say that it is.
+        asyncio.get_running_loop().call_soon(self._task.cancel)
 
     def listen(self, address: UnixAddress | InetAddress, *, exit_on_error: bool) -> None:
         """Wait for a source at `address`. Raises QMPError in QEMU's words."""
@@ -171,6 +172,7 @@ class Migration:
     async def close(self) -> None:
         """End whatever is under way and give back what is held."""
         if self._task is not None and not self._task.done():
+            await asyncio.sleep(0)  # cancelled before its first step, it would close nothing
             self._task.cancel()
             await asyncio.wait([self._task])
         if self._incoming is not None:

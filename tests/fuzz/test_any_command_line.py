@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from qemu_sim.argv.parse import parse
@@ -82,6 +82,8 @@ async def start(arguments):
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arguments=ARGUMENTS)
+@example(arguments=["-accel", ""])
+@example(arguments=["-incoming", "tcp:127.0.0.1:0"])
 def test_any_command_line(arguments):
     try:
         asyncio.run(start(arguments))
