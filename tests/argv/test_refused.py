@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -31,7 +32,16 @@ def _version_of_qemu():
     return re.search(r"version (\d+\.\d+)", text)[1]
 
 
+@pytest.fixture
+def signals():
+    """The program blocks signals for good; the processes of later tests must not inherit that."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 @pytest.mark.parametrize("case", REFUSED, ids=_name)
+@pytest.mark.usefixtures("signals")
 def test_is_refused_in_the_words_of_qemu(case, capsys):
     assert cli.main(["/some/where/PROG", *case["argv"]]) == 1
 
