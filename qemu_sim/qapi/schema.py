@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from qemu_sim.errors import CommandNotFound
+from qemu_sim.errors import CommandNotFound, QMPError
 from qemu_sim.qapi import json_values, keyval_values
 from qemu_sim.qapi.opts_visitor import OptsVisitor
 from qemu_sim.qapi.validator import Entity, Validator, rejected_feature
@@ -101,7 +101,10 @@ class Schema:
             raise CommandNotFound(f"{feature.capitalize()} command {name} disabled by policy")
         if name in UNCHECKED:
             return arguments
-        checked: dict[str, Any] = self.validator.check(command.argument_type, arguments)
+        try:
+            checked: dict[str, Any] = self.validator.check(command.argument_type, arguments)
+        except RecursionError:  # hundreds of nodes within nodes; QEMU's own stack is deeper
+            raise QMPError("arguments nested this deep are not simulated by qemu-sim") from None
         if not arguments:
             self._bare.add(name)
         return checked
