@@ -76,6 +76,7 @@ class Incoming:
         self._adopted: list[Entry] = []
         self._run_state = "running"
         self._stopped_at_ns: int | None = None
+        self._offered = False
         self.plan: Plan | None = None
         self.holding = False
 
@@ -102,11 +103,11 @@ class Incoming:
 
     async def take_over(self) -> None:
         """Say that everything is checked, wait for commit, and start."""
-        if self.plan is not None:
+        if self._offered:
             await self._await_commit()
         self.start()
-        if self.plan is not None:
-            await self._confirm(self.plan)
+        if self._offered:
+            await self._confirm()
 
     def start(self) -> None:
         """Own what was adopted and let the machine go on."""
@@ -120,9 +121,10 @@ class Incoming:
 
     def refuse(self, reason: str) -> None:
         """Tell the source why, if the channel still carries words."""
-        if self.plan is None or self._stream.ended:
+        if not self._offered or self._stream.ended:
             return
-        refused = next((e for e in self.plan.entries if e.outcome == "refused"), None)
+        entries = self.plan.entries if self.plan else ()
+        refused = next((entry for entry in entries if entry.outcome == "refused"), None)
         body: dict[str, Any] = {"reason": reason}
         if refused is not None:
             body |= {"device": refused.device.path, "detail": refused.reason}
@@ -155,21 +157,26 @@ class Incoming:
         await self._offer(message.body)
 
     async def _offer(self, offer: dict[str, Any]) -> None:
-        self.plan = Plan()  # from here on the source listens to what is refused
-        machine, stream, memory = self._machine, self._stream, self._machine.memory
+        self._offered = True  # from here on the source listens to what is refused
         offers.check(offer)
+        if offer["transfer"]:
+            self.plan = Plan()
+            await self._judge(offer, self.plan)
+        await self._open_the_rest()
+        entries = self.plan.entries if self.plan else ()
+        reopened = {entry.device.path: entry.reason for entry in entries if entry.outcome}
+        self._stream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened})
+        await self._stream.flush()
+        await self._machine.hooks.reach("answer-sent")
+
+    async def _judge(self, offer: dict[str, Any], plan: Plan) -> None:
+        machine, stream, memory = self._machine, self._stream, self._machine.memory
         with await stream.read_fd("the handshake descriptor") as nonce:
             offers.check_handshake(offer, nonce)
-        default_on = machine.transfer_by_default
-        offers.judge(offer, self._by_path, self.plan, default_on=default_on)
+        offers.judge(offer, self._by_path, plan, default_on=machine.transfer_by_default)
         offers.check_ram(offer, memory)
         if memory.shared:
             memory.adopt(await stream.read_fd("guest RAM"))
-        await self._open_the_rest()
-        reopened = {entry.device.path: entry.reason for entry in self.plan.entries if entry.outcome}
-        stream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened})
-        await stream.flush()
-        await machine.hooks.reach("answer-sent")
 
     async def _open_the_rest(self) -> None:
         """Open every backend that is not about to be handed over."""
@@ -214,10 +221,10 @@ class Incoming:
         if not name.endswith(BACKEND_SUFFIX):
             self._load_device(device, await vmstream.read_state(self._stream))
             return
-        state, fds = await read_backend(self._stream, device.name)
-        self._stream.trace("in", {"descriptors": device.name}, len(fds))
         entry = self._entry(device)
         assert device.backend is not None
+        state, fds = await read_backend(self._stream, device.name)
+        self._stream.trace("in", {"descriptors": device.name}, len(fds))
         try:
             device.backend.adopt(state, fds)
         except MigrationError as error:
@@ -244,8 +251,7 @@ class Incoming:
         await self._stream.read(await vmstream.read_u32(self._stream))
 
     async def _await_commit(self) -> None:
-        assert self.plan is not None
-        for entry in self.plan.transferred():
+        for entry in self.plan.transferred() if self.plan else ():
             if entry not in self._adopted:
                 raise MigrationError(entry.refuse("it did not arrive"))
         self._stream.check_all_claimed()
@@ -289,11 +295,11 @@ class Incoming:
             "'cont' takes them over if the source is really gone"
         )
 
-    async def _confirm(self, plan: Plan) -> None:
+    async def _confirm(self) -> None:
         """Tell the source that it may let go. This machine runs whether or not it hears."""
         try:
             await self._machine.hooks.reach("started")
-            self._stream.reply(vmstream.REPLY_STARTED, self._report(plan))
+            self._stream.reply(vmstream.REPLY_STARTED, self._report())
             await self._stream.flush()
         except MigrationError as error:
             _log.warning("the source did not hear that the machine started: %s", error)
@@ -307,9 +313,9 @@ class Incoming:
         for entry in self._adopted:
             entry.blackout_us = blackout
 
-    def _report(self, plan: Plan) -> dict[str, Any]:
+    def _report(self) -> dict[str, Any]:
         devices = {entry.device.path: entry.blackout_us for entry in self._adopted}
-        return {"blackout-us": plan.blackout_us, "devices": devices}
+        return {"blackout-us": self.plan and self.plan.blackout_us, "devices": devices}
 
 
 def _run_state(state: dict[str, Any]) -> str:

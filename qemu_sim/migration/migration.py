@@ -76,6 +76,7 @@ class Migration:
         self._check_peer = check_peer
         self.status = Status(machine.migration_moved, statuses)
         self._task: asyncio.Task[None] | None = None
+        self._begun = False  # whether `_send` has run its first step
         self._outgoing: Outgoing | None = None
         self._incoming: Incoming | None = None
         self._progress = Progress()
@@ -91,18 +92,20 @@ class Migration:
         if self.status.under_way:
             raise QMPError("There's a migration process in progress")
         self._reset(plan)
+        self._begun = False
         self.status.move("setup")
         self._task = asyncio.get_running_loop().create_task(self._send(address))
 
     def cancel(self) -> None:
         """Cancel an outgoing migration. Nothing happens when there is none, or after commit."""
-        if self._task is None or self._incoming is not None or not self.status.under_way:
+        if self._task is None or self._listening or not self.status.under_way:
             return
-        if self.status.value == "cancelling" or (self._outgoing and self._outgoing.committed):
+        ending = self.status.value in ("cancelling", "failing")
+        if ending or (self._outgoing and self._outgoing.committed):
             return
         self.status.move("cancelling")
-        # After its first step: cancelled before, it could not say that it is.
-        asyncio.get_running_loop().call_soon(self._task.cancel)
+        if self._begun:  # else its first step sees it: cancelled before, it could not say so
+            self._task.cancel()
 
     def listen(self, address: UnixAddress | InetAddress, *, exit_on_error: bool) -> None:
         """Wait for a source at `address`. Raises QMPError in QEMU's words."""
@@ -189,7 +192,10 @@ class Migration:
     async def _send(self, address: UnixAddress | InetAddress) -> None:
         """The one place where an outgoing migration ends."""
         reason = "cancelled"
+        self._begun = True
         try:
+            if self.status.value == "cancelling":
+                raise asyncio.CancelledError  # noqa: TRY301  (as if it had come a step later)
             await self._send_all(address)
         except asyncio.CancelledError:
             if self.status.value != "cancelling":  # the machine is closed

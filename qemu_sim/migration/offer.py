@@ -1,11 +1,14 @@
 """The offer of a hand-over: what the source puts in it, and how the destination judges it.
 
-    {"nonce": inode of the handshake descriptor,
+    {"transfer": True,
+     "nonce": inode of the handshake descriptor,
      "ram": {"size": bytes, "shared": bool},
      "devices": [{"id", "path", "required", "type", "identity"} to be transferred,
                  {"id", "path", "required", "reopen": reason} not to be transferred, …]}
 
-The handshake descriptor follows, then guest RAM if it is shared.
+The handshake descriptor follows, then guest RAM if it is shared. A migration that hands
+nothing over offers {"transfer": False}: then too the destination opens its backends while
+the source still runs, and starts only when both know that it can.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from qemu_sim.virtio.memory import GuestMemory
 
 
+NOTHING: dict[str, Any] = {"transfer": False}
+
+
 def handshake() -> Fd:
     """Return a descriptor whose inode proves that the channel really carries descriptors.
 
@@ -34,6 +40,7 @@ def handshake() -> Fd:
 def make(plan: Plan, memory: GuestMemory, nonce: Fd) -> dict[str, Any]:
     """Return the offer of `plan`."""
     return {
+        "transfer": True,
         "nonce": _inode(nonce),
         "ram": {"size": memory.size, "shared": memory.shared},
         "devices": [_device(entry) for entry in plan.entries],
@@ -43,9 +50,15 @@ def make(plan: Plan, memory: GuestMemory, nonce: Fd) -> dict[str, Any]:
 def check(offer: dict[str, Any]) -> None:
     """Raise WireError unless the offer has its shape."""
     match offer:
-        case {"nonce": int(), "ram": {"size": int(), "shared": bool()}, "devices": list(devices)}:
-            if all(_has_shape(device) for device in devices):
-                return
+        case {"transfer": False}:
+            return
+        case {
+            "transfer": True,
+            "nonce": int(),
+            "ram": {"size": int(), "shared": bool()},
+            "devices": list(devices),
+        } if all(_has_shape(device) for device in devices):
+            return
     raise WireError("malformed offer of a backend transfer")
 
 

@@ -8,10 +8,11 @@ rolls back: the machine goes on as if nothing had been. From then on it stays st
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qemu_sim.errors import MigrationError, WireError
+from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import offer as offers
 from qemu_sim.migration import ram
 from qemu_sim.migration.stream import said
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Entry, Plan, Transferable
     from qemu_sim.virtio.memory import GuestMemory
+
+_log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -84,9 +87,7 @@ class Outgoing:
         machine = self._machine
         await machine.hooks.reach("connected")
         self._stream.write(vmstream.HEADER + vmstream.configuration(machine.machine_type))
-        if self.plan is not None:
-            await self._negotiate(self.plan)
-        await self._stream.flush()
+        await self._negotiate()
 
     async def copy_ram(self) -> None:
         """Send guest RAM while the machine runs."""
@@ -133,9 +134,6 @@ class Outgoing:
 
     async def commit(self) -> None:
         """Give the backends away, once the destination is ready. No way back behind it."""
-        if self.plan is None:
-            self.committed = True
-            return
         hooks = self._machine.hooks
         await self._expect(vmstream.REPLY_READY, "the destination to be ready")
         await hooks.reach("ready-received")
@@ -149,7 +147,8 @@ class Outgoing:
         await hooks.reach("commit-sent")
         started = await self._expect(vmstream.REPLY_STARTED, "the destination to start")
         await hooks.reach("started-received")
-        self._report(self.plan, started)
+        if self.plan is not None:
+            self._report(self.plan, started)
 
     def release(self) -> None:
         """Close the copies of what was handed over: the destination owns it."""
@@ -160,17 +159,23 @@ class Outgoing:
         self._quiet.clear()
 
     async def take_back(self) -> None:
-        """Make every backend usable again: nothing was given away."""
+        """Make every backend usable again: nothing was given away.
+
+        One whose server fails stays silent; the others and the guest go on.
+        """
         for entry in self._quiet:
             assert entry.device.backend is not None
             entry.device.backend.unquiesce()
         self._quiet.clear()
         while self._drained:
-            await self._drained.pop().restart()
+            try:
+                await self._drained.pop().restart()
+            except QMPError as error:
+                _log.error("%s", error)
 
     def abort(self, reason: str) -> None:
         """Tell a destination that waits for commit that it will not come."""
-        if self.plan is not None and not self._stream.ended:
+        if not self._stream.ended:
             self._stream.command(vmstream.COMMAND_ABORT, {"reason": reason})
 
     def close(self) -> None:
@@ -184,23 +189,29 @@ class Outgoing:
                 self._drained.append(device)
                 await device.drain()
 
-    async def _negotiate(self, plan: Plan) -> None:
-        self._check_peer()
+    async def _negotiate(self) -> None:
+        hooks, stream = self._machine.hooks, self._stream
+        moving = [] if self.plan is None else self.plan.transferred()
+        if self.plan is None:
+            stream.command(vmstream.COMMAND_OFFER, offers.NOTHING)
+        else:
+            self._send_offer(self.plan)
+        await stream.flush()
+        await hooks.reach("offer-sent")
+        self._apply(moving, await self._expect(vmstream.REPLY_ANSWER, "the answer to the offer"))
+        self._moving = [] if self.plan is None else self.plan.transferred()
+        await hooks.reach("answer-received")
+
+    def _send_offer(self, plan: Plan) -> None:
+        if not self._stream.carries_fds:
+            raise MigrationError("backend-transfer requires a UNIX domain socket channel")
         memory = self._machine.memory
-        moving = plan.transferred()
         with offers.handshake() as nonce:
-            offer = offers.make(plan, memory, nonce)
-            self._stream.command(vmstream.COMMAND_OFFER, offer)
+            self._stream.command(vmstream.COMMAND_OFFER, offers.make(plan, memory, nonce))
             self._stream.write_fd(nonce)
+        self._ram_travels = memory.shared
         if memory.shared:
             self._stream.write_fd(memory.fd)
-        await self._stream.flush()
-        await self._machine.hooks.reach("offer-sent")
-        answer = await self._expect(vmstream.REPLY_ANSWER, "the answer to the offer")
-        self._apply(moving, answer)
-        self._ram_travels = memory.shared
-        self._moving = plan.transferred()
-        await self._machine.hooks.reach("answer-received")
 
     def _send_backends(self) -> None:
         states, riders = {}, {}
@@ -215,10 +226,6 @@ class Outgoing:
                 name = entry.device.path + BACKEND_SUFFIX
                 state, fds = states[entry.device.name]
                 self._sections.write_backend(name, state, fds, sent[entry.device.name])
-
-    def _check_peer(self) -> None:
-        if not self._stream.carries_fds:
-            raise MigrationError("backend-transfer requires a UNIX domain socket channel")
 
     def _apply(self, entries: list[Entry], answer: dict[str, Any]) -> None:
         reasons = answer.get("reopened")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from qemu_sim import faults
@@ -86,6 +88,34 @@ async def test_without_the_flag_nothing_is_offered(make_pair):
     assert pair.destination.memory.read(5000, 4) == b"kept"
 
 
+async def test_without_the_flag_a_destination_that_cannot_open_fails_in_time(make_pair):
+    pair = await make_pair(shared=False)
+
+    async def busy():
+        raise QMPError("could not configure /dev/net/tun (tap0): Device or resource busy")
+
+    pair.destination.devices[1].open = busy
+    pair.listen()
+    pair.migrate(hand_over=False)
+    assert await pair.ended() == ("failed", "failed")
+    assert pair.source.serving == BOTH
+    assert "STOP" not in pair.source.log
+    assert "Device 'nic1': could not configure" in pair.source.migration.query()["error-desc"]
+
+
+@pytest.mark.parametrize("point", DESTINATION_POINTS[:-2])
+async def test_without_the_flag_a_source_hears_of_each_failure(make_pair, point):
+    pair = await make_pair(shared=False)
+    pair.listen()
+    faults.arm(pair.destination.hooks, "refuse", point)
+    pair.migrate(hand_over=False)
+    assert await pair.ended() == ("failed", "failed")
+    assert pair.destination.state_name == "inmigrate"
+    if pair.source.state_name != "running":  # commit was on its way: 'cont' is the way back
+        assert point == "ready-sent"
+        assert "'cont' takes them back" in pair.source.migration.query()["error-desc"]
+
+
 @pytest.mark.parametrize(
     ("names", "text"),
     [
@@ -154,6 +184,63 @@ async def test_cancel_anywhere_before_commit(make_pair, point):
     assert pair.source.serving == BOTH
     await pair.destination.migration.close()
     assert census() == before
+
+
+@pytest.mark.parametrize("hand_over", [False, True])
+@pytest.mark.parametrize("turns", range(12))
+async def test_cancel_at_any_turn_of_the_loop(make_pair, turns, hand_over):
+    pair = await make_pair(shared=hand_over)
+    pair.listen(exit_on_error=False)
+    pair.migrate(hand_over=hand_over)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    committed = pair.source.migration.status.value == "completed" or (
+        pair.source.migration._outgoing and pair.source.migration._outgoing.committed
+    )
+    pair.source.migration.cancel()
+    ends = ("completed", "failed", "cancelled")
+    assert await pair.source.until(*ends) == ("completed" if committed else "cancelled")
+    assert pair.source.state_name == ("postmigrate" if committed else "running")
+
+
+async def test_cancel_means_nothing_to_a_destination(make_pair):
+    pair = await make_pair()
+    pair.listen()
+    pair.destination.migration.cancel()
+    pair.migrate()
+    assert await pair.ended() == ("completed", "completed")
+
+
+async def test_cancel_of_what_fails_already_changes_nothing(make_pair):
+    pair = await make_pair()
+    pair.listen()
+    resting, released = asyncio.Event(), asyncio.Event()
+
+    async def restart():
+        resting.set()
+        await released.wait()
+
+    pair.source.devices[1].restart = restart
+    faults.arm(pair.source.hooks, "refuse", "stopped")
+    pair.migrate(["nic0"])
+    await resting.wait()
+    pair.source.migration.cancel()
+    released.set()
+    assert await pair.source.until("failed", "cancelled") == "failed"
+
+
+async def test_the_guest_goes_on_without_a_backend_that_cannot(make_pair):
+    pair = await make_pair()
+    pair.listen()
+
+    async def restart():
+        raise QMPError("the server is gone")
+
+    pair.source.devices[1].restart = restart
+    faults.arm(pair.source.hooks, "refuse", "stopped")
+    pair.migrate(["nic0"])
+    assert await pair.ended() == ("failed", "failed")
+    assert pair.source.state_name == "running"
 
 
 async def test_cancel_after_commit_comes_too_late(make_pair):
