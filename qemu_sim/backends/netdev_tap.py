@@ -140,7 +140,7 @@ class NetdevTap(Netdev):
         try:
             self._require_unopened()
             self._tap = tap_of(self.identity(), state, fds)
-        except MigrationError:
+        except (MigrationError, OSError):
             close_all(tagged.fd for tagged in fds)
             raise
         self._held = True
