@@ -39,12 +39,10 @@ class Monitors:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Answer nothing until this ends: as in QEMU, clients are greeted and wait."""
+        """Answer nothing until this ends well: as in QEMU, clients are greeted and wait."""
         self._turns.take()
-        try:
-            yield
-        finally:
-            self._turns.give_back()
+        yield
+        self._turns.give_back()
 
     def add(self, id: str, *, pretty: bool = False, human: bool = False) -> Monitor:
         """Make a monitor, not yet open; a `human` one is for a person."""
