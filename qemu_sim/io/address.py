@@ -15,6 +15,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.io.channel import peer_credentials
 
 _UNIX_PATH_MAX = 107  # sizeof(sun_path) - 1, Linux include/uapi/linux/un.h
+_NO_NAME = "Name or service not known"
 
 
 class UnixAddress(NamedTuple):
@@ -92,38 +93,32 @@ def from_qapi(address: dict[str, Any]) -> SocketAddress:
 
 
 async def connect(address: UnixAddress | InetAddress) -> socket.socket:
-    """Connect a non-blocking stream socket.
+    """Connect a non-blocking stream socket, to the first address of a host that answers.
 
     Raises QMPError `Failed to connect to '…': …`, as QEMU words it.
     """
-    loop = asyncio.get_running_loop()
-    sock: socket.socket | None = None
-    try:
-        if isinstance(address, UnixAddress):
-            sock = _stream_socket(socket.AF_UNIX)
-            await loop.sock_connect(sock, address.path)
-            return sock
-        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        family, _, _, _, target = found[0]
+    failure = OSError()
+    for family, target in await _targets(address):
         sock = _stream_socket(family)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, target)
-    except socket.gaierror as error:
-        reason = f"address resolution failed for {_bare(address)}: {error.strerror}"
-        raise QMPError(reason) from None
-    except OSError as error:
-        if sock is not None:
+        try:
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().sock_connect(sock, target)
+        except OSError as error:
             sock.close()
-        raise QMPError(
-            f"Failed to connect to '{_bare(address)}': {os.strerror(error.errno or 0)}"
-        ) from None
-    else:
-        return sock
+            failure = error
+        except BaseException:  # cancelled
+            sock.close()
+            raise
+        else:
+            return sock
+    raise QMPError(f"Failed to connect to '{_bare(address)}': {os.strerror(failure.errno or 0)}")
 
 
 def listen(address: UnixAddress | InetAddress, backlog: int = 1) -> socket.socket:
-    """Bind and listen. A unix socket is 0600 from birth and replaces a stale file.
+    """Bind and listen, at the first address of a host that is free.
 
+    A unix socket is 0600 from birth and replaces a stale file.
     Raises QMPError `Failed to bind socket to …: …`, as QEMU words it.
     """
     if isinstance(address, UnixAddress):
@@ -132,22 +127,21 @@ def listen(address: UnixAddress | InetAddress, backlog: int = 1) -> socket.socke
         found = socket.getaddrinfo(
             address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except socket.gaierror as error:
-        raise QMPError(
-            f"address resolution failed for {_bare(address)}: {error.strerror}"
-        ) from None
-    family, _, _, _, target = found[0]
-    sock = _stream_socket(family)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind(target)
-        sock.listen(backlog)
-    except OSError as error:
-        sock.close()
-        raise QMPError(
-            f"Failed to find an available port: {os.strerror(error.errno or 0)}"
-        ) from None
-    return sock
+    except (socket.gaierror, UnicodeError) as error:
+        raise _unresolved(address, error) from None
+    failure = OSError()
+    for family, _, _, _, target in found:
+        sock = _stream_socket(family)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(target)
+            sock.listen(backlog)
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            return sock
+    raise QMPError(f"Failed to find an available port: {os.strerror(failure.errno or 0)}")
 
 
 def absolute(address: UnixAddress | InetAddress) -> UnixAddress | InetAddress:
@@ -184,6 +178,24 @@ def bound_address(sock: socket.socket) -> dict[str, Any]:
         return {"path": name, "type": "unix"}
     family = {"ipv4": True} if sock.family == socket.AF_INET else {"ipv6": True}
     return {"port": str(name[1]), **family, "host": name[0], "type": "inet"}
+
+
+async def _targets(address: UnixAddress | InetAddress) -> list[tuple[int, Any]]:
+    """Return family and address of each place to connect to."""
+    if isinstance(address, UnixAddress):
+        return [(socket.AF_UNIX, address.path)]
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise _unresolved(address, error) from None
+    return [(family, target) for family, _, _, _, target in found]
+
+
+def _unresolved(address: InetAddress, error: socket.gaierror | UnicodeError) -> QMPError:
+    # Python's own encoding of names fails for what a resolver would not find.
+    reason = error.strerror if isinstance(error, socket.gaierror) else _NO_NAME
+    return QMPError(f"address resolution failed for {_bare(address)}: {reason}")
 
 
 def _listen_unix(path: str, backlog: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -9,6 +10,7 @@ import stat
 import pytest
 
 from qemu_sim.errors import QMPError
+from qemu_sim.fds import open_descriptors
 from qemu_sim.io import address as addresses
 from qemu_sim.io.address import InetAddress, UnixAddress
 
@@ -60,6 +62,47 @@ async def test_connecting_to_nobody_names_the_address(tmp_path):
         await addresses.connect(UnixAddress(path))
     with pytest.raises(QMPError, match=r"Failed to connect to '127.0.0.1:1': Connection refused"):
         await addresses.connect(InetAddress("127.0.0.1", "1"))
+
+
+async def test_a_name_that_cannot_be_one_is_not_resolved():
+    address = InetAddress("a..b", "1")
+    text = "address resolution failed for a..b:1: Name or service not known"
+    with pytest.raises(QMPError, match=text):
+        await addresses.connect(address)
+    with pytest.raises(QMPError, match=text):
+        addresses.listen(address)
+
+
+async def test_each_address_of_a_host_is_tried(monkeypatch):
+    with addresses.listen(InetAddress("127.0.0.1", "0")) as listener:
+        port = listener.getsockname()[1]
+        here, elsewhere = ("127.0.0.1", port), ("192.0.2.1", port)
+
+        def resolve(*_, **__):
+            stream = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+            return [(*stream, ("127.0.0.2", port)), (*stream, here)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        with await addresses.connect(InetAddress("host", str(port))) as sock:
+            assert sock.getpeername() == here
+    bound = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", target) for target in (elsewhere, here)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: bound)
+    with addresses.listen(InetAddress("host", str(port))) as listener:
+        assert listener.getsockname() == here
+
+
+async def test_a_connection_given_up_leaves_no_socket():
+    before = open_descriptors()
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        target = full.getsockname()
+        with socket.create_connection(target):  # the next one finds no place in the queue
+            address = InetAddress(target[0], str(target[1]))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await addresses.connect(address)
+    assert open_descriptors() == before
 
 
 async def test_port_0_is_resolved():
