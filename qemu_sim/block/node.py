@@ -21,14 +21,6 @@ _SECTOR = 512
 _MAX_IOV = 1024
 _PAGE = 4096
 
-# Members of every driver; the others are the driver's own.
-GENERIC = frozenset(
-    {
-        *("driver", "node-name", "discard", "cache", "read-only", "auto-read-only"),
-        *("force-share", "detect-zeroes", "active"),
-    }
-)
-
 
 class Node:
     """One node. Subclasses are found by their TYPE (driver_qcow2.py holds "qcow2")."""

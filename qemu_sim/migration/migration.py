@@ -126,16 +126,6 @@ class Migration:
         """The last hand-over's plan and report."""
         return self._plan
 
-    @property
-    def holds_source(self) -> Outgoing | None:
-        """A source's copies, kept since the destination was lost after commit."""
-        return self._outgoing
-
-    @property
-    def holds_destination(self) -> Incoming | None:
-        """What arrived before the source was lost between ready and commit."""
-        return self._incoming
-
     async def reclaim(self) -> str | None:
         """`cont` by an operator who knows that the other side is gone.
 

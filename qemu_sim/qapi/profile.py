@@ -116,10 +116,6 @@ class Profile:
         answers: dict[str, dict[str, Entry]] = self.section("idle-answers")
         return answers
 
-    def has_section(self, command: str) -> bool:
-        """Whether a command's answer was recorded."""
-        return command in self._archive
-
     def sections(self) -> list[str]:
         """Names of all that was recorded."""
         return self._archive.names()

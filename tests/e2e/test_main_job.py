@@ -6,8 +6,6 @@ import pytest
 
 from qemu_sim.fds import open_descriptors, same_open_file
 
-ROUND_TRIPS = 10
-
 
 @pytest.fixture
 def world(make_world, server):
