@@ -83,7 +83,7 @@ def query_backend_transfer(machine: Machine) -> list[dict[str, Any]]:
 @command("migrate-set-capabilities")
 def migrate_set_capabilities(machine: Machine, *, capabilities: list[dict[str, Any]]) -> None:
     """Switch capabilities on or off; all of them or, on an error, none."""
-    if machine.migration.status.under_way:
+    if machine.migration.is_sending:
         raise QMPError("There's a migration process in progress")
     started = machine.migration.status.value != "none" and machine.run_state.value == "inmigrate"
     machine.capabilities.set(capabilities, machine.parameters, incoming_started=started)

@@ -182,7 +182,7 @@ class Machine:
         """Raise QMPError in QEMU's words if this machine cannot be the source now."""
         if resume:
             raise QMPError("Cannot resume if there is no paused migration")
-        if self.migration.status.under_way:
+        if self.migration.is_sending:
             raise QMPError("There's a migration process in progress")
         if self.run_state.value == "inmigrate":
             raise QMPError("Guest is waiting for an incoming migration")

@@ -98,7 +98,7 @@ class Migration:
 
     def cancel(self) -> None:
         """Cancel an outgoing migration. Nothing happens when there is none, or after commit."""
-        if self._task is None or self._listening or not self.status.under_way:
+        if self._task is None or not self.is_sending:
             return
         ending = self.status.value in ("cancelling", "failing")
         if ending or (self._outgoing and self._outgoing.committed):
@@ -120,6 +120,11 @@ class Migration:
         self._task = asyncio.get_running_loop().create_task(
             self._receive(listener, address, exit_on_error)
         )
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether an outgoing migration is under way."""
+        return self.status.under_way and not self._listening
 
     @property
     def plan(self) -> Plan | None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from qemu_sim.commands.migration import migrate_set_capabilities
 from qemu_sim.errors import QMPError
 from qemu_sim.io.address import UnixAddress
 from qemu_sim.machine.machine import Machine
@@ -44,5 +45,16 @@ async def test_the_destination_does_not_listen(waiting, tmp_path):
 
 async def test_what_qemu_refuses_itself_comes_first(waiting):
     waiting.capabilities.set(MULTIFD)
+    with pytest.raises(QMPError, match=r"^Guest is waiting for an incoming migration$"):
+        waiting.check_may_migrate()
+
+
+async def test_a_destination_that_listens_takes_capabilities_still(waiting, tmp_path):
+    waiting.listen_for_migration(UnixAddress(str(tmp_path / "in.sock")), exit_on_error=True)
+    events = [{"capability": "events", "state": True}]
+    migrate_set_capabilities(waiting, capabilities=events)
+    assert waiting.capabilities.enabled("events")
+    with pytest.raises(QMPError, match=r"^Multifd must be set before incoming starts$"):
+        migrate_set_capabilities(waiting, capabilities=MULTIFD)
     with pytest.raises(QMPError, match=r"^Guest is waiting for an incoming migration$"):
         waiting.check_may_migrate()
