@@ -180,11 +180,5 @@ async def test_an_announcement_tells_switches_the_mac():
     ((queue, frame),) = wire.sent
     assert (queue, len(frame)) == (0, 60)
     assert frame[:42].hex() == (
-        "ffffffffffff525400000001"
-        + "8035"
-        + "0001080006040003"
-        + "525400000001"
-        + "00000000"
-        + "525400000001"
-        + "00000000"
+        "ffffffffffff525400000001803500010800060400035254000000010000000052540000000100000000"
     )
