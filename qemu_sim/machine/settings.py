@@ -9,6 +9,7 @@ the machine exists.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ def machine_options(
         rejected=frozenset(configuration.rejected).union(sim.get("strict", ())),
         guest_ipv4=_addresses(sim, "guest-ipv4", AF_INET),
         guest_ipv6=_addresses(sim, "guest-ipv6", AF_INET6),
-        phase_timeout=sim.get("phase-timeout", 10.0),
+        phase_timeout=_timeout(sim.get("phase-timeout", 10.0)),
         check_peer=sim.get("peer-check", True),
     )
 
@@ -98,6 +99,12 @@ def _globals(configuration: Configuration) -> tuple[Global, ...]:
         (given.values["driver"], given.values["property"], given.values["value"])
         for given in configuration.globals
     )
+
+
+def _timeout(seconds: float) -> float:
+    if not 0 < seconds < inf:
+        raise StartError("-sim: Parameter 'phase-timeout' expects a time in seconds, more than 0")
+    return seconds
 
 
 def _addresses(sim: dict[str, Any], key: str, family: int) -> frozenset[str]:

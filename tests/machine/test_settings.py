@@ -142,3 +142,9 @@ def test_with_kvm_the_host_model_exists(kvm):
     assert asked.options.accelerator == "kvm"
     assert asked.options.cpu.qom_type == "host-x86_64-cpu"
     assert asked.said == ["-accel foo: invalid accelerator foo", "falling back to KVM"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_phase_must_be_able_to_end(seconds):
+    with pytest.raises(StartError, match="'phase-timeout' expects a time in seconds, more than 0"):
+        machine_options(parse((), Report("PROG")), {"phase-timeout": seconds}, print)
