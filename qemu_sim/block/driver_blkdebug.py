@@ -8,7 +8,6 @@ has opened it for writing and closed it again; clients are read from meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 
@@ -16,6 +15,7 @@ from qemu_sim.block.node import Node
 from qemu_sim.block.rules import check_rules
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
+from qemu_sim.io.readable import readable
 
 _READ_SIZE = 65536
 
@@ -64,20 +64,9 @@ async def _read(path: str) -> bytes:
         is_fifo = stat.S_ISFIFO(os.fstat(fd.fileno()).st_mode)
         while not pieces or pieces[-1]:
             if is_fifo:
-                await _readable(fd)
+                await readable(fd.fileno())  # before the first writer there is neither data nor end
             try:
                 pieces.append(os.read(fd.fileno(), _READ_SIZE))
             except OSError as error:
                 raise QMPError(f"Cannot read config file: {error.strerror}") from None
         return b"".join(pieces)
-
-
-async def _readable(fd: Fd) -> None:
-    """Wait for data or for the last writer's end; before the first writer there is neither."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(fd.fileno(), ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(fd.fileno())

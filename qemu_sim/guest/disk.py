@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.guest.block_ledger import BLOCK, BlockLedger
+from qemu_sim.io.readable import readable
 from qemu_sim.virtio.blk import OK, READ, WRITE, VirtioBlk
 
 if TYPE_CHECKING:
@@ -143,13 +144,7 @@ class GuestDisk:
         return disk
 
     async def _call(self, queue: int) -> None:
-        loop, called = asyncio.get_running_loop(), asyncio.Event()
-        fileno = self._link.call_fileno(queue)
-        loop.add_reader(fileno, called.set)
-        try:
-            await called.wait()
-        finally:
-            loop.remove_reader(fileno)
+        await readable(self._link.call_fileno(queue))
         self._link.clear_call(queue)
 
     def _wake(self) -> None:

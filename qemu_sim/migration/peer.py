@@ -5,12 +5,12 @@ Linux: unix(7), SO_PEERCRED; other kinds of sockets tell nothing about their use
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import MigrationError
 from qemu_sim.io import address as addresses
+from qemu_sim.io.readable import readable
 
 if TYPE_CHECKING:
     import socket
@@ -39,7 +39,13 @@ async def accept(
     """
     try:
         while True:
-            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+            # Not sock_accept: cancelled when it has accepted already, it would lose the socket.
+            await readable(listener.fileno())
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:  # it left again
+                continue
+            sock.setblocking(False)
             if not check or addresses.trusted_peer(sock):
                 return sock
             sock.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -201,6 +202,20 @@ async def test_cancel_at_any_turn_of_the_loop(make_pair, turns, hand_over):
     ends = ("completed", "failed", "cancelled")
     assert await pair.source.until(*ends) == ("completed" if committed else "cancelled")
     assert pair.source.state_name == ("postmigrate" if committed else "running")
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_destination_may_end_at_any_turn_of_the_loop(make_pair, turns):
+    pair = await make_pair()
+    pair.listen(exit_on_error=False)
+    await asyncio.sleep(0)
+    pair.migrate()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await pair.destination.migration.close()
+    gc.collect()  # what was lost is told by the collector, as an error of this test
+    assert await pair.source.until("failed", "completed", "cancelled") == "failed"
+    assert pair.source.serving == BOTH
 
 
 async def test_cancel_means_nothing_to_a_destination(make_pair):
