@@ -77,7 +77,10 @@ def inet_address(text: str) -> InetAddress:
         raise QMPError(f"host in IPv6 format must be in square brackets: '{text}'")
     if not colon or not port:
         raise QMPError(f"error parsing address '{text}'")
-    return InetAddress(host, port.split(",", 1)[0])
+    port, comma, options = port.partition(",")
+    if comma:
+        raise QMPError(f"address option '{options}' is not simulated by qemu-sim")
+    return InetAddress(host, port)
 
 
 def from_qapi(address: dict[str, Any]) -> SocketAddress:

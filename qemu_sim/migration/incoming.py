@@ -291,8 +291,8 @@ class Incoming:
         """A source that goes on says so before it leaves; this one did not."""
         self.holding = True
         return SourceLostError(
-            "the source was lost before commit; its backends are held here, stopped: "
-            "'cont' takes them over if the source is really gone"
+            "the source was lost before commit; the machine is held here, stopped: "
+            "'cont' takes it over if the source is really gone"
         )
 
     async def _confirm(self) -> None:

@@ -112,7 +112,7 @@ class Migration:
         if self.status.under_way:
             raise QMPError("The incoming migration has already been started")
         if self._incoming is not None:
-            raise QMPError("the backends of a lost source are held here: 'cont' takes them over")
+            raise QMPError("the machine of a lost source is held here: 'cont' takes it over")
         listener = addresses.listen(address)
         self._reset(None)
         self._listening = [addresses.bound_address(listener)]
@@ -238,8 +238,8 @@ class Migration:
             self._machine.finish_migration()
             _log.warning("the destination was lost after commit: %s", reason)
             self._error = (
-                f"{reason}; commit was sent, so the destination may own the backends: "
-                "they are held here, stopped, and 'cont' takes them back"
+                f"{reason}; commit was sent, so the destination may own the machine: "
+                "it is held here, stopped, and 'cont' takes it back"
             )
             return
         self._outgoing = None

@@ -2,6 +2,8 @@
 
 Proposed for QEMU, in no release; this is the form with arguments of `migrate`.
 
+A migration without a hand-over has the same dialogue, with nothing in the offer.
+
     source                                destination
       plan   which devices, or why not
       offer  ------------------------->   judge each: take it, or why not

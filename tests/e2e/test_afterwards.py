@@ -30,7 +30,7 @@ def lose_the_commit(world):
 
 def test_what_a_lost_source_left_is_not_thrown_away_by_another_migration(world):
     destination = lose_the_source(world)
-    with pytest.raises(QMPError, match="the backends of a lost source are held here"):
+    with pytest.raises(QMPError, match="the machine of a lost source is held here"):
         destination.execute("migrate-incoming", uri="unix:/tmp/never")
     destination.execute("cont")
     world.served_by(destination)

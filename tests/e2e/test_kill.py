@@ -101,7 +101,7 @@ def test_the_source_is_killed(world, pair, point, fate):
     if fate == DESTINATION_CONT:
         world.served_by_nobody(destination)
         text = destination.query_migrate().error_desc
-        assert text.startswith("the source was lost before commit; its backends are held here")
+        assert text.startswith("the source was lost before commit; the machine is held here")
         destination.execute("cont")
     world.served_by(destination)
     assert destination.query_migrate().devices["nic0"].outcome == "transferred"
@@ -124,7 +124,7 @@ def test_the_destination_is_killed(world, pair, point, fate):
     if fate == SOURCE_CONT:
         world.served_by_nobody(source)
         assert source.execute("query-status")["status"] == "postmigrate"
-        assert "'cont' takes them back" in source.query_migrate().error_desc
+        assert "'cont' takes it back" in source.query_migrate().error_desc
         source.execute("cont")
     if point == "started":
         world.use_disk(source)
@@ -154,7 +154,7 @@ def test_the_source_is_killed_at_any_moment(net_world, wait, delay):
     source.kill()
     wait(lambda: destination.query_migrate().status != "active", "an end, or no beginning")
     report = destination.query_migrate()
-    if "'cont' takes them over" in (report.error_desc or ""):
+    if "'cont' takes it over" in (report.error_desc or ""):
         net_world.served_by_nobody(destination)
         destination.execute("cont")
         net_world.served_by(destination)

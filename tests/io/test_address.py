@@ -36,6 +36,11 @@ def test_a_path_too_long_is_refused_by_name():
     assert addresses.unix_address(path[:-1]).path == path[:-1]
 
 
+def test_an_option_is_not_swallowed():
+    with pytest.raises(QMPError, match="address option 'to=4450' is not simulated by qemu-sim"):
+        addresses.inet_address("127.0.0.1:4444,to=4450")
+
+
 async def test_a_unix_socket_is_private_and_replaces_a_stale_one(tmp_path):
     address = UnixAddress(str(tmp_path / "s"))
     addresses.listen(address).close()

@@ -114,7 +114,7 @@ async def test_without_the_flag_a_source_hears_of_each_failure(make_pair, point)
     assert pair.destination.state_name == "inmigrate"
     if pair.source.state_name != "running":  # commit was on its way: 'cont' is the way back
         assert point == "ready-sent"
-        assert "'cont' takes them back" in pair.source.migration.query()["error-desc"]
+        assert "'cont' takes it back" in pair.source.migration.query()["error-desc"]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ async def test_a_destination_that_refuses_leaves_one_owner_or_none(make_pair, po
     elif point == "commit-received":  # nobody resumes by itself
         assert ends == ("failed", "failed")
         assert pair.owners == []
-        assert "'cont' takes them back" in pair.source.migration.query()["error-desc"]
+        assert "'cont' takes it back" in pair.source.migration.query()["error-desc"]
         assert await pair.source.migration.reclaim() == "running"
         pair.source.state_name = "running"
         assert pair.source.serving == BOTH
