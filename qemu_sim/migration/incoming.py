@@ -16,45 +16,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import offer as offers
 from qemu_sim.migration import ram
+from qemu_sim.migration.side import Side
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.transfer import Entry, Plan
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, RAM, read_backend
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from qemu_sim.hooks import Hooks
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Transferable
-    from qemu_sim.virtio.memory import GuestMemory
 
 _log = logging.getLogger(__name__)
 _SOURCE_STATES = ("running", "paused", "prelaunch", "postmigrate", "shutdown")
 
 
-class Destination(Protocol):
+class Destination(Side, Protocol):
     """What the destination of a migration needs of its machine."""
-
-    @property
-    def machine_type(self) -> str:
-        """The machine type, versioned."""
 
     @property
     def transfer_by_default(self) -> bool:
         """What `backend-transfer=auto` means for this machine type."""
-
-    @property
-    def memory(self) -> GuestMemory:
-        """Guest RAM."""
-
-    @property
-    def devices(self) -> Sequence[Transferable]:
-        """All devices, in order."""
-
-    @property
-    def hooks(self) -> Hooks:
-        """Points at which the migration may be held or broken."""
 
     def continue_as(self, run_state: str) -> None:
         """Go on in the source's run state (RESUME when that is running)."""

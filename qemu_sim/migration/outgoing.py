@@ -15,39 +15,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import offer as offers
 from qemu_sim.migration import ram
+from qemu_sim.migration.side import Side
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, Sections
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from qemu_sim.hooks import Hooks
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Entry, Plan, Transferable
-    from qemu_sim.virtio.memory import GuestMemory
 
 _log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
+class Source(Side, Protocol):
     """What the source of a migration needs of its machine."""
-
-    @property
-    def machine_type(self) -> str:
-        """The machine type, versioned."""
-
-    @property
-    def memory(self) -> GuestMemory:
-        """Guest RAM."""
-
-    @property
-    def devices(self) -> Sequence[Transferable]:
-        """All devices, in order."""
-
-    @property
-    def hooks(self) -> Hooks:
-        """Points at which the migration may be held or broken."""
 
     @property
     def state_name(self) -> str:

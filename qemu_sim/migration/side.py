@@ -1,0 +1,31 @@
+"""What either side of a migration needs of its machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from qemu_sim.hooks import Hooks
+    from qemu_sim.migration.transfer import Transferable
+    from qemu_sim.virtio.memory import GuestMemory
+
+
+class Side(Protocol):
+    """The part that does not depend on the direction."""
+
+    @property
+    def machine_type(self) -> str:
+        """The machine type, versioned."""
+
+    @property
+    def memory(self) -> GuestMemory:
+        """Guest RAM."""
+
+    @property
+    def devices(self) -> Sequence[Transferable]:
+        """All devices, in order."""
+
+    @property
+    def hooks(self) -> Hooks:
+        """Points at which the migration may be held or broken."""
