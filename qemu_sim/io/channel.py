@@ -126,6 +126,10 @@ class Channel:
         self._fileno = -1
         return Fd(self._sock.detach())
 
+    def poll(self) -> None:
+        """Deliver what is there already, without a turn of the event loop."""
+        self._readable()
+
     def _readable(self) -> None:
         # Each message with descriptors ends a read, and a turn of the loop costs ten times
         # what a read does: take what is there, within bounds.

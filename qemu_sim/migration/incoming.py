@@ -92,7 +92,7 @@ class Incoming:
 
     def start(self) -> None:
         """Own what was adopted and let the machine go on."""
-        self.holding = False
+        self.holding = self._stream.eager = False
         for entry in self._adopted:
             assert entry.device.backend is not None
             entry.device.backend.activate()
@@ -181,6 +181,7 @@ class Incoming:
         elif name == GLOBAL_STATE:
             state = await vmstream.read_state(self._stream)
             self._run_state = _run_state(state)
+            self._stream.eager = self.plan is not None  # the guest stands still
         elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
             await self._device(name)
         else:

@@ -112,6 +112,7 @@ class Outgoing:
         self._send_backends()
         sections.close()
         await self._stream.flush()
+        self._stream.eager = bool(self._moving)
         if self._moving:
             await machine.hooks.reach("descriptors-sent")
 
@@ -125,6 +126,7 @@ class Outgoing:
             raise word or MigrationError("the destination left before commit")
         # Nothing is queued, so this either reaches the destination's socket or raises.
         self.committed = True
+        self._stream.eager = False
         self._stream.command(vmstream.COMMAND_COMMIT, self._commit_body())
         await self._stream.flush()
         await hooks.reach("commit-sent")

@@ -15,6 +15,7 @@ import asyncio
 import collections
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from qemu_sim.io.channel import Channel
 from qemu_sim.wire import vmstream
 
 _BUFFER_HIGH = 4 << 20  # bytes read ahead; more stays in the kernel
+_EAGER_SECONDS = 0.001  # beyond it the peer is slow, and the CPU somebody else's
 _WRITE_SIZE = 64 << 10  # bytes gathered before they are sent
 _WRITE_HIGH = 1 << 20  # bytes queued before a writer waits
 _LAST_WORDS = {
@@ -52,6 +54,11 @@ class Stream:
         self._end: MigrationError | None = None
         self._timeout = timeout
         self.phase = "the peer"
+        # Poll for a moment before sleeping: while the guest stands still, each wake-up costs.
+        self.eager = False
+        credentials = self._channel.peer_credentials()
+        # A peer on this very event loop could not answer meanwhile.
+        self._may_poll = credentials is not None and credentials[0] != os.getpid()
         self.received_bytes = 0
         self.sent_bytes = 0
         self._channel.start_reading()
@@ -205,6 +212,8 @@ class Stream:
             raise MigrationError("the migration channel was closed")
         self._wanted = size
         self._resume()
+        if self.eager and self._may_poll and self._poll(size):
+            return
         loop = asyncio.get_running_loop()
         self._arrived = loop.create_future()
         received = self.received_bytes
@@ -219,6 +228,14 @@ class Stream:
             raise MigrationError(
                 f"timeout after {self._timeout:g} s while waiting for {self.phase}"
             )
+
+    def _poll(self, size: int) -> bool:
+        """Look again and again for a moment; return whether `size` bytes are there."""
+        end = time.perf_counter() + _EAGER_SECONDS
+        while len(self._buffer) < size and not self.ended and time.perf_counter() < end:
+            self._channel.poll()
+            os.sched_yield()  # the peer may need this very CPU
+        return len(self._buffer) >= size
 
     async def _read_to_end(self) -> None:
         """Collect the last words of a peer that is gone."""
