@@ -212,8 +212,8 @@ class Stream:
             raise MigrationError("the migration channel was closed")
         self._wanted = size
         self._resume()
-        if self.eager and self._may_poll and self._poll(size):
-            return
+        if self.eager and self._may_poll and (self._poll(size) or self.ended):
+            return  # the end, too, was told while nobody slept: there is no second wake-up
         loop = asyncio.get_running_loop()
         self._arrived = loop.create_future()
         received = self.received_bytes

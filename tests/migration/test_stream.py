@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from qemu_sim.errors import MigrationError
 from qemu_sim.fds import Fd
+from qemu_sim.migration import stream as streams
 from qemu_sim.migration.stream import Stream
 
 PIECES = st.lists(st.one_of(st.binary(min_size=1, max_size=40), st.none()), max_size=30)
@@ -74,6 +77,25 @@ async def test_waiting_for_a_silent_peer_ends_and_says_for_what():
     with here, pytest.raises(MigrationError, match=r"after 0.05 s while waiting for the answer"):
         await stream.read(1)
     stream.close()
+
+
+async def test_an_end_that_comes_while_polling_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "_EAGER_SECONDS", 30)
+    path = str(tmp_path / "channel")
+    leave = f"import socket as s; p = s.socket(s.AF_UNIX); p.connect({path!r}); p.recv(1)"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        peer = subprocess.Popen([sys.executable, "-c", leave])  # noqa: ASYNC220  (polled for below)
+        there, _ = listener.accept()
+    stream = Stream(there, 30, lambda *_: None)
+    stream.eager = True
+    stream.send_now(b"x")  # it leaves now, and nobody sleeps who could be woken
+    async with asyncio.timeout(15):
+        with pytest.raises(MigrationError, match="Connection reset by peer"):
+            await stream.read(1)
+    stream.close()
+    assert peer.wait() == 0
 
 
 async def test_the_end_is_told_in_qemus_words():
