@@ -12,8 +12,6 @@ import tempfile
 
 import pytest
 
-from qemu_sim.testing import netns
-
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEMO = os.path.join(ROOT, "examples", "demo")
 NOBODY = 65534
@@ -112,6 +110,22 @@ def rows(output):
     return found
 
 
+def reason_against_a_tap(user):
+    """Why `user` can make no TAP, None when it can."""
+    program = [interpreter_for(user), "-c", "from qemu_sim.testing import netns"]
+    program[-1] += "; print(netns.why_not() or '')"
+    done = subprocess.run(
+        program,
+        **as_user(user),
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip() or None
+
+
 def number(cell):
     return int(re.match(r"[\d,]+", cell).group().replace(",", ""))
 
@@ -136,13 +150,13 @@ def check_nothing_left(process, place):
 
 
 @pytest.mark.parametrize("only_python", [False, True])
-def test_the_table_shows_a_hand_over_without_loss(start, place, only_python):
+def test_the_table_shows_a_hand_over_without_loss(start, user, place, only_python):
     process = start(only_python=only_python)
     output, _ = process.communicate(timeout=LIMIT)
 
     assert process.returncode == 0, output
     table = rows(output)
-    has_tap = netns.why_not() is None
+    has_tap = reason_against_a_tap(user) is None
     devices = [*(["nic0"] if has_tap else []), "disk0", "guest RAM"]
     assert table[""] == devices
     assert ("allows no TAP" in output) != has_tap
