@@ -1,4 +1,4 @@
-"""Our own commands: drive the simulated guest, hold and break a migration.
+"""Our own commands: drive the simulated guest and the clock, hold and break a migration.
 
 Declared in schemas/extension.json. On a TCP monitor they are refused: whoever reaches the
 port could stop or kill the machine with them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim import faults
+from qemu_sim.clock import MILLISECOND, ManualClock
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
 
@@ -53,3 +54,13 @@ def x_sim_migration_release(machine: Machine) -> None:
 def x_sim_inject_fault(machine: Machine, *, fault: str, at: str | None = None) -> None:
     """Let something go wrong in the next migration."""
     faults.arm(machine.hooks, fault, at)
+
+
+@command("x-sim-clock-advance")
+async def x_sim_clock_advance(machine: Machine, *, ms: int) -> None:
+    """Let time pass on a manual clock; the answer comes after all that happens in it."""
+    if not isinstance(machine.clock, ManualClock):
+        raise QMPError("The clock is not a manual one (-sim clock=manual)")
+    if ms < 0:
+        raise QMPError("Parameter 'ms' expects a non-negative value")
+    await machine.clock.advance(ms * MILLISECOND)

@@ -5,17 +5,20 @@ QEMU: net/announce.c
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
+
+from qemu_sim.clock import MILLISECOND, Clock, Timer
 
 
 class Announcements:
     """Announcements under way, by the ID that a client gave; a new one ends the old."""
 
-    def __init__(self, announce: Callable[[list[str] | None], None]) -> None:
+    def __init__(self, announce: Callable[[list[str] | None], None], clock: Clock) -> None:
         """`announce(names)` lets the NICs of these names speak once, all where None."""
         self._announce = announce
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._clock = clock
+        self._timers: dict[str, Timer] = {}
 
     def start(self, id: str, names: list[str] | None, timing: Mapping[str, int]) -> None:
         """Announce `rounds` times. `timing` also has `initial`, `step` and `max`, in ms."""
@@ -36,9 +39,9 @@ class Announcements:
         if rounds <= 0:
             return
         grown = timing["initial"] + (timing["rounds"] - rounds - 1) * timing["step"]
-        delay = max(0, min(grown, timing["max"])) / 1000
-        loop = asyncio.get_running_loop()
-        self._timers[id] = loop.call_later(delay, self._speak, id, names, timing, rounds)
+        when = self._clock.now() + max(0, min(grown, timing["max"])) * MILLISECOND
+        again = partial(self._speak, id, names, timing, rounds)
+        self._timers[id] = self._clock.call_at(when, again)
 
     def _stop(self, id: str) -> None:
         timer = self._timers.pop(id, None)

@@ -7,12 +7,12 @@ What QEMU's other methods would count is found here in the same way: nothing tra
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim.clock import MILLISECOND, SECOND, Clock, Timer
 from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ _BUSY = "the dirty rate is already being measured."
 class DirtyRate:
     """The measurement under way, or the last one. Times are in milliseconds."""
 
-    def __init__(self, memory: Callable[[], GuestMemory | None]) -> None:
+    def __init__(self, memory: Callable[[], GuestMemory | None], clock: Clock) -> None:
         """`memory()` is what to look at, None where the machine has none."""
         self._memory = memory
-        self._timer: asyncio.TimerHandle | None = None
+        self._clock = clock
+        self._timer: Timer | None = None
         self.status = "unstarted"
         self.mode = _SAMPLING
         self.samples = 0
@@ -56,7 +57,7 @@ class DirtyRate:
             raise QMPError(f"mode {mode} is not enabled, use other method instead.")
         self.mode, self.period = mode, period
         self.samples = samples or _DEFAULT_SAMPLES
-        self.start_time = int(time.time())
+        self.start_time = self._clock.wall() // SECOND
         self.rate = None
         self._measure()
 
@@ -84,8 +85,8 @@ class DirtyRate:
             return
         self.status = "measuring"
         before = {} if memory is None else _look(memory, self._pages(size))
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self.period / 1000, self._compare, memory, before)
+        when = self._clock.now() + self.period * MILLISECOND
+        self._timer = self._clock.call_at(when, partial(self._compare, memory, before))
 
     def _pages(self, size: int) -> list[int]:
         import random  # noqa: PLC0415 - slow to load

@@ -8,9 +8,11 @@ nor raise, because one slow listener may not delay a hand-over.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qemu_sim.clock import Clock
 
 Event = dict[str, Any]
 Subscriber = Callable[[Event], None]
@@ -19,7 +21,8 @@ Subscriber = Callable[[Event], None]
 class Events:
     """Timestamps events when they happen and tells each subscriber, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -29,7 +32,7 @@ class Events:
 
     def emit(self, name: str, data: dict[str, Any] | None = None) -> None:
         """Tell that `name` happened now."""
-        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        seconds, nanoseconds = divmod(self._clock.wall(), 1_000_000_000)
         event: Event = {
             "timestamp": {"seconds": seconds, "microseconds": nanoseconds // 1000},
             "event": name,

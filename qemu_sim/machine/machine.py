@@ -14,6 +14,7 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim import clock as clocks
 from qemu_sim.errors import QMPError
 from qemu_sim.hooks import Hooks
 from qemu_sim.machine.announcements import Announcements
@@ -53,7 +54,8 @@ class Machine:
         self.options = options
         self.profile = profiles.load(options.profile)
         self.machine_type = self.profile.resolve_machine(options.machine_type)
-        self.events = Events()
+        self.clock = clocks.make(options.clock)
+        self.events = Events(self.clock)
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
         self.board = Board(options, Buses(self.machine_type), self._check_properties)
         self.jobs = Jobs(self.events.emit, self.bug)
@@ -69,10 +71,10 @@ class Machine:
             statuses=self._statuses,
         )
         resets = firmware_resets(self.machine_type, self.profile.version)
-        self.power = Power(self, options.actions, resets)
+        self.power = Power(self, options.actions, resets, self.clock)
         self.cpus = CPUs(options)
-        self.dirty_rate = DirtyRate(self._sampled_memory)
-        self.announcements = Announcements(self._announce)
+        self.dirty_rate = DirtyRate(self._sampled_memory, self.clock)
+        self.announcements = Announcements(self._announce, self.clock)
         self.is_initialized = not options.preconfig
         self.bugs: list[BaseException] = []
         self.migration_trace: Trace | None = None

@@ -27,9 +27,9 @@ class MachineOptions:
     `cpu` is None for the model that the machine type has by default.
     `preconfig`: it waits for x-exit-preconfig. `actions` are those of -action.
     `debug_threads`: a CPU's thread has a name of its own.
-    `memory_size` is in bytes, `phase_timeout` in seconds. `incoming`: it waits for a
-    migration. `guest_ipv4` and `guest_ipv6` are the addresses that the simulated guest
-    answers for, empty for any.
+    `memory_size` is in bytes, `phase_timeout` in seconds, `clock` as `clock.make` takes it.
+    `incoming`: it waits for a migration. `guest_ipv4` and `guest_ipv6` are the addresses
+    that the simulated guest answers for, empty for any.
     """
 
     name: str | None = None
@@ -53,4 +53,5 @@ class MachineOptions:
     guest_ipv4: frozenset[str] = frozenset()
     guest_ipv6: frozenset[str] = frozenset()
     phase_timeout: float = 10.0
+    clock: str = "real"
     check_peer: bool = True

@@ -9,10 +9,10 @@ without a power cycle, it resets the machine once more. An older one does so twi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from qemu_sim.clock import MILLISECOND, Clock, Timer
 from qemu_sim.machine.events import Events
 
 DEFAULT_ACTIONS = {
@@ -22,7 +22,7 @@ DEFAULT_ACTIONS = {
     "watchdog": "reset",
 }
 _SEABIOS_RESETS_ONCE = (8, 0, 0)  # QEMU 7.2 comes with one that does it twice
-_FIRMWARE_TIME = 0.01  # seconds until it has looked
+_FIRMWARE_TIME = 10 * MILLISECOND  # until it has looked
 _SYSTEM_RESET = "host-qmp-system-reset"
 
 
@@ -50,14 +50,17 @@ class Powered(Protocol):
 class Power:
     """`actions` holds what follows "reboot", "shutdown", "panic" and "watchdog"."""
 
-    def __init__(self, machine: Powered, actions: Mapping[str, str], firmware_resets: int) -> None:
+    def __init__(
+        self, machine: Powered, actions: Mapping[str, str], firmware_resets: int, clock: Clock
+    ) -> None:
         """`firmware_resets`: how often the firmware resets a machine that has run before."""
         self.actions = DEFAULT_ACTIONS | dict(actions)
         self._machine = machine
+        self._clock = clock
         self._firmware_resets = firmware_resets
         self._has_run = False
         self._is_warm = False
-        self._firmware: asyncio.TimerHandle | None = None
+        self._firmware: Timer | None = None
 
     def close(self) -> None:
         """Let the firmware do nothing any more."""
@@ -92,8 +95,8 @@ class Power:
     def _run_firmware(self) -> None:
         """Let the firmware find out that this is no cold start."""
         if self._is_warm and self._firmware_resets:
-            loop = asyncio.get_running_loop()
-            self._firmware = loop.call_later(_FIRMWARE_TIME, self._reset_by_guest)
+            when = self._clock.now() + _FIRMWARE_TIME
+            self._firmware = self._clock.call_at(when, self._reset_by_guest)
 
     def _reset_by_guest(self) -> None:
         if not self._is_warm or not self._machine.is_running:

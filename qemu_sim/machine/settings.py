@@ -13,6 +13,7 @@ from math import inf
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim import clock
 from qemu_sim.errors import QMPError
 from qemu_sim.machine import accelerator, memory_limits
 from qemu_sim.machine.configuration import StartError
@@ -74,6 +75,7 @@ def machine_options(
         guest_ipv6=_addresses(sim, "guest-ipv6", AF_INET6),
         phase_timeout=_timeout(sim.get("phase-timeout", 10.0)),
         check_peer=sim.get("peer-check", True),
+        clock=_clock(sim.get("clock", "real")),
     )
 
 
@@ -105,6 +107,14 @@ def _timeout(seconds: float) -> float:
     if not 0 < seconds < inf:
         raise StartError("-sim: Parameter 'phase-timeout' expects a time in seconds, more than 0")
     return seconds
+
+
+def _clock(text: str) -> str:
+    try:
+        clock.make(text)
+    except QMPError as error:
+        raise StartError(f"-sim: {error}") from None
+    return text
 
 
 def _addresses(sim: dict[str, Any], key: str, family: int) -> frozenset[str]:

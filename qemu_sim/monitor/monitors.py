@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim.clock import Timer
 from qemu_sim.monitor.monitor import Monitor, WireLog
 from qemu_sim.monitor.turns import Turns
 from qemu_sim.wire.event_throttle import EventThrottle
@@ -31,8 +32,7 @@ class Monitors:
         self._wire_log = wire_log
         self._turns = Turns()
         self._throttle = EventThrottle(machine.profile.version)
-        self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
+        self._timer: Timer | None = None
         self._unsubscribe = machine.events.subscribe(self._occurred)
         self._closed = False
         self.monitors: list[Monitor] = []
@@ -63,7 +63,8 @@ class Monitors:
         self._unsubscribe()
         if self._timer is not None:
             self._timer.cancel()
-        drains = [self._loop.create_task(monitor.drain()) for monitor in self.monitors]
+        loop = asyncio.get_running_loop()
+        drains = [loop.create_task(monitor.drain()) for monitor in self.monitors]
         if drains:
             await self._say_goodbye(drains)
         for monitor in self.monitors:
@@ -79,7 +80,7 @@ class Monitors:
                 _log.info("QMP client lost at the end: %s", task.exception())
 
     def _occurred(self, event: dict[str, Any]) -> None:
-        if self._throttle.admit(event, self._loop.time()):
+        if self._throttle.admit(event, self._machine.clock.now()):
             self._tell(event)
         elif self._timer is None:
             self._await_next()
@@ -89,12 +90,12 @@ class Monitors:
             monitor.event(event)
 
     def _await_next(self) -> None:
-        deadline = self._throttle.deadline
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self._due)
+        deadline, clock = self._throttle.deadline, self._machine.clock
+        self._timer = None if deadline is None else clock.call_at(deadline, self._due)
 
     def _due(self) -> None:
         # The loop may call a timer as much as its clock's resolution too early.
-        now = max(self._loop.time(), self._throttle.deadline or 0.0)
+        now = max(self._machine.clock.now(), self._throttle.deadline or 0)
         for event in self._throttle.due(now):
             self._tell(event)
         self._await_next()

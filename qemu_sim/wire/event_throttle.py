@@ -14,7 +14,7 @@ from qemu_sim.wire.json_stream import Version
 
 Event = dict[str, Any]
 
-PERIOD = 1.0  # seconds
+PERIOD = 1_000_000_000  # nanoseconds
 # The member of `data` that tells two sources of an event apart, if there is one.
 _LIMITED = {
     "RTC_CHANGE": None,
@@ -35,7 +35,7 @@ _Key = tuple[str, Any]
 
 
 class EventThrottle:
-    """What was sent within the last second, and what waits. `now` is in seconds."""
+    """What was sent within the last second, and what waits. `now` is in nanoseconds."""
 
     def __init__(self, version: Version) -> None:
         """Begin with nothing sent; `version` decides which kinds are limited."""
@@ -45,15 +45,15 @@ class EventThrottle:
             if version >= _LATER or name not in _LIMITED_LATER
         }
         # When each was sent last and may be again, and what waits for that.
-        self._quiet: dict[_Key, tuple[float, Event | None]] = {}
+        self._quiet: dict[_Key, tuple[int, Event | None]] = {}
 
     @property
-    def deadline(self) -> float | None:
+    def deadline(self) -> int | None:
         """When to call `due` next; None while nothing waits."""
         waiting = (until for until, event in self._quiet.values() if event is not None)
         return min(waiting, default=None)
 
-    def admit(self, event: Event, now: float) -> bool:
+    def admit(self, event: Event, now: int) -> bool:
         """Whether `event` goes out now; otherwise `due` returns it, or its successor."""
         name = event["event"]
         if name not in self._limited:
@@ -67,7 +67,7 @@ class EventThrottle:
         self._quiet[key] = until, event
         return False
 
-    def due(self, now: float) -> list[Event]:
+    def due(self, now: int) -> list[Event]:
         """Return the events whose second is over."""
         ready = []
         for key, (until, event) in self._quiet.items():

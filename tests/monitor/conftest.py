@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+from qemu_sim.clock import ManualClock
 from qemu_sim.commands import registry
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import close_all
@@ -22,7 +23,8 @@ class Machine:
         self.profile = types.SimpleNamespace(version=(11, 1, 3), package="test")
         self.options = types.SimpleNamespace(check_peer=True)
         self.schema = self
-        self.events = Events()
+        self.clock = ManualClock()
+        self.events = Events(self.clock)
         self.bugs = []
         self.exited = asyncio.get_running_loop().create_future()
         self.gates = {}

@@ -12,7 +12,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.io import address as addresses
 from qemu_sim.monitor.monitors import Monitors
 from qemu_sim.monitor.wire_log import WireLog
-from qemu_sim.wire import event_throttle
+from qemu_sim.wire.event_throttle import PERIOD
 
 DONE = {"return": {}}
 
@@ -163,12 +163,12 @@ async def test_a_client_that_reads_nothing_cannot_delay_the_end(
     await asyncio.wait_for(monitors.close(), 1)
 
 
-async def test_limited_events(attached, machine, monkeypatch):
-    monkeypatch.setattr(event_throttle, "PERIOD", 0.02)
+async def test_limited_events(attached, machine):
     client = await attached().negotiate()
     for number in range(3):
         machine.events.emit("RTC_CHANGE", {"offset": number})
     machine.events.emit("STOP")
+    await machine.clock.advance(PERIOD)
     got = [await client.message() for _ in range(3)]
     assert [event["event"] for event in got] == ["RTC_CHANGE", "STOP", "RTC_CHANGE"]
     assert [event["data"]["offset"] for event in got[::2]] == [0, 2]

@@ -13,6 +13,7 @@ OURS = {
     "x-sim-migration-hold",
     "x-sim-migration-release",
     "x-sim-inject-fault",
+    "x-sim-clock-advance",
 }
 KEYS = {
     "command": {"name", "meta-type", "features", "arg-type", "ret-type"},

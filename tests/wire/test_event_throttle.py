@@ -3,6 +3,7 @@
 from qemu_sim.wire.event_throttle import EventThrottle
 
 V11, V7 = (11, 1, 3), (7, 2, 22)
+MS = 1_000_000
 
 
 def event(name, number=0, **data):
@@ -13,11 +14,11 @@ def test_measured_sequence():
     """RTC_CHANGE at these times is sent at 0, 1 and 2 s with those of 0, .75 and 1.25 s."""
     throttle = EventThrottle(V11)
     sent = []
-    for at in (0, 0.25, 0.5, 0.75, 1.0, 1.25, 2.0, 3.0, 4.0):
-        sent += [(at, due["data"]["number"]) for due in throttle.due(at)]
-        if at < 2 and throttle.admit(event("RTC_CHANGE", at), at):
+    for at in (0, 250, 500, 750, 1000, 1250, 2000, 3000, 4000):
+        sent += [(at, due["data"]["number"]) for due in throttle.due(at * MS)]
+        if at < 2000 and throttle.admit(event("RTC_CHANGE", at), at * MS):
             sent.append((at, at))
-    assert sent == [(0, 0), (1.0, 0.75), (2.0, 1.25)]
+    assert sent == [(0, 0), (1000, 750), (2000, 1250)]
     assert throttle.deadline is None
 
 
@@ -30,11 +31,11 @@ def test_others_are_never_held_back():
 def test_sources_are_told_apart():
     throttle = EventThrottle(V11)
     assert throttle.admit(event("VSERPORT_CHANGE", id="a"), 0)
-    assert throttle.admit(event("VSERPORT_CHANGE", id="b"), 0.5)
-    assert not throttle.admit(event("VSERPORT_CHANGE", 1, id="b"), 0.6)
-    assert throttle.due(1.0) == []
-    assert throttle.deadline == 1.5
-    assert throttle.due(1.5) == [event("VSERPORT_CHANGE", 1, id="b")]
+    assert throttle.admit(event("VSERPORT_CHANGE", id="b"), 500 * MS)
+    assert not throttle.admit(event("VSERPORT_CHANGE", 1, id="b"), 600 * MS)
+    assert throttle.due(1000 * MS) == []
+    assert throttle.deadline == 1500 * MS
+    assert throttle.due(1500 * MS) == [event("VSERPORT_CHANGE", 1, id="b")]
 
 
 def test_version_decides_what_is_limited():
@@ -47,5 +48,5 @@ def test_version_decides_what_is_limited():
 def test_an_event_after_a_quiet_second_goes_out_at_once():
     throttle = EventThrottle(V11)
     assert throttle.admit(event("WATCHDOG"), 0)
-    assert throttle.due(1.0) == []
-    assert throttle.admit(event("WATCHDOG"), 1.1)
+    assert throttle.due(1000 * MS) == []
+    assert throttle.admit(event("WATCHDOG"), 1100 * MS)
