@@ -136,7 +136,7 @@ class Host:
 
     def _warn_of_globals(self) -> None:
         options = self.machine.options
-        defaults = GlobalProperties(self.machine.profile, options.globals)
+        defaults = GlobalProperties(self.machine.profile, options.globals, options.added_dialect)
         for text in defaults.unused({options.cpu.qom_type} if options.cpu else ()):
             self._say(f"warning: {text}")
 
@@ -199,7 +199,7 @@ class Host:
         with given.blame():
             channels = [given.values["channel"]] if "channel" in given.values else None
             address = migration_addresses.parse(given.values.get("uri"), channels)
-            self.machine.listen_for_migration(address, exit_on_error=True)
+            await self.machine.listen_for_migration(address, exit_on_error=True)
 
 
 def _inherited(numbers: str | None) -> list[Fd]:

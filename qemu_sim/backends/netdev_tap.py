@@ -93,8 +93,9 @@ class NetdevTap(Netdev):
             return self._tap.failure
         if self._given:
             return "the TAP is given as fd= or fds="
-        if self.options.get("ifname", _ANY_NAME) in ("", _ANY_NAME):
-            return "the TAP has no ifname="
+        name = self.options.get("ifname", "")
+        if not name or "%d" in name:
+            return "the TAP has no ifname=" if not name else f"ifname={name} is a pattern"
         for option, default in (("script", _UP_SCRIPT), ("downscript", _DOWN_SCRIPT)):
             if self._script(option, default):
                 return f"the TAP has a network script; {option}=no is required"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from qemu_sim.commands import registry
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi import profile as profiles
+from qemu_sim.qapi.extension import DEVICES
 
 BEHAVES = "behaves"
 RECORDED = "answers from the profile"
@@ -22,9 +23,10 @@ MISSING = "not simulated"
 _SESSION = "qmp_capabilities"
 
 
-def kinds(profile: profiles.Profile) -> dict[str, str]:
+def kinds(profile: profiles.Profile, dialect: str = DEVICES) -> dict[str, str]:
     """Return what each command of the profile and of our extension does, by its name."""
-    return {name: _kind(name) for name in sorted(profile.extended_schema.names("command"))}
+    schema = profile.extended_schema(dialect)
+    return {name: _kind(name) for name in sorted(schema.names("command"))}
 
 
 def main(arguments: Sequence[str]) -> int:

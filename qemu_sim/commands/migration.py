@@ -14,7 +14,6 @@ from qemu_sim.migration import address as addresses
 from qemu_sim.migration import transfer
 
 if TYPE_CHECKING:
-    from qemu_sim.io.address import UnixAddress
     from qemu_sim.machine.machine import Machine
 
 _NOT_LOCAL = "backend-transfer requires a UNIX domain socket channel"
@@ -41,11 +40,11 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
         raise QMPError("'backend-transfer-devices' requires 'backend-transfer'")
     machine.check_may_migrate(resume=resume)
     address = addresses.parse(uri, channels)
-    plan = None
-    if backend_transfer:
-        _check_local(address)
-        names = backend_transfer_devices
-        plan = transfer.plan(machine.devices, names, machine.transfer_by_default)
+    is_unix = not isinstance(address, InetAddress)
+    if backend_transfer and not is_unix:
+        raise QMPError(_NOT_LOCAL)
+    machine.dialect.check_channel(is_unix=is_unix)
+    plan = machine.dialect.plan(transfer=backend_transfer, names=backend_transfer_devices)
     machine.migration.start(address, plan)
 
 
@@ -56,7 +55,7 @@ def migrate_cancel(machine: Machine) -> None:
 
 
 @command("migrate-incoming")
-def migrate_incoming(
+async def migrate_incoming(
     machine: Machine,
     *,
     uri: str | None = None,
@@ -65,7 +64,8 @@ def migrate_incoming(
 ) -> None:
     """Wait for a source, on a machine started with -incoming defer."""
     machine.check_awaits_migration()
-    machine.listen_for_migration(addresses.parse(uri, channels), exit_on_error=exit_on_error)
+    address = addresses.parse(uri, channels)
+    await machine.listen_for_migration(address, exit_on_error=exit_on_error)
 
 
 @command("query-migrate")
@@ -78,6 +78,12 @@ def query_migrate(machine: Machine) -> dict[str, Any]:
 def query_backend_transfer(machine: Machine) -> list[dict[str, Any]]:
     """Return for each device whether its backend could be handed over."""
     return transfer.support(machine.devices, machine.transfer_by_default)
+
+
+@command("query-backend-transfer-support")
+def query_backend_transfer_support(machine: Machine) -> list[dict[str, Any]]:
+    """Return the devices whose backend can be handed over, in the dialect that asks so."""
+    return machine.dialect.support()
 
 
 @command("migrate-set-capabilities")
@@ -98,15 +104,11 @@ def query_migrate_capabilities(machine: Machine) -> list[dict[str, Any]]:
 @command("migrate-set-parameters", raw=True)
 def migrate_set_parameters(machine: Machine, arguments: dict[str, Any]) -> None:
     """Set parameters; all of them or, on an error, none."""
-    machine.parameters.set(arguments, machine.capabilities.names())
+    check = machine.dialect.check_parameters
+    machine.parameters.set(arguments, machine.capabilities.names(), check)
 
 
 @command("query-migrate-parameters")
 def query_migrate_parameters(machine: Machine) -> dict[str, Any]:
     """Return all parameters."""
     return machine.parameters.query()
-
-
-def _check_local(address: UnixAddress | InetAddress) -> None:
-    if isinstance(address, InetAddress):
-        raise QMPError(_NOT_LOCAL)

@@ -56,6 +56,8 @@ class Board:
         self.graph = Graph(self.objects)
         self.drives = Drives(self.graph)
         self.deferred = options.incoming
+        # Which netdev a machine that waits for a migration leaves unopened.
+        self.opens_late: Callable[[Netdev], bool] = lambda _: True
         self.open_file = open_file  # replaced by what also knows descriptor sets
         self._memory: GuestMemory | None = None
         self._claims: dict[tuple[str, str], str] = {}
@@ -186,7 +188,7 @@ class Board:
         try:
             if "chardev" in options:
                 netdev.attach(self._claim_for_netdev(options["chardev"], id), self.memory)
-            if not self.deferred:
+            if not (self.deferred and self.opens_late(netdev)):
                 await netdev.open()
         except BaseException:
             self._drop_netdev(netdev)

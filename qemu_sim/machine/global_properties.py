@@ -21,8 +21,9 @@ Global = tuple[str, str, str]  # type, property, value
 class GlobalProperties:
     """All of one machine, in the order of the command line."""
 
-    def __init__(self, profile: Profile, given: Sequence[Global]) -> None:
+    def __init__(self, profile: Profile, given: Sequence[Global], dialect: str | None) -> None:
         self._profile = profile
+        self._dialect = dialect
         self._given = given
 
     def of(self, device_type: str) -> dict[str, Any]:
@@ -32,7 +33,9 @@ class GlobalProperties:
         for owner, name, text in self._given:
             if owner in line:
                 try:
-                    values |= parse_device_properties(self._profile, device_type, {name: text})
+                    values |= parse_device_properties(
+                        self._profile, device_type, {name: text}, dialect=self._dialect
+                    )
                 except QMPError as error:
                     raise QMPError(f"can't apply global {owner}.{name}={text}: {error}") from None
         return values

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim import clock as clocks
 from qemu_sim.errors import QMPError
 from qemu_sim.hooks import Hooks
+from qemu_sim.io.address import UnixAddress
 from qemu_sim.machine.announcements import Announcements
 from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
@@ -26,18 +27,17 @@ from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.global_properties import GlobalProperties
 from qemu_sim.machine.jobs import Jobs
+from qemu_sim.machine.migration_settings import MigrationSettings
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
-from qemu_sim.migration.capabilities import Capabilities
 from qemu_sim.migration.migration import Migration
-from qemu_sim.migration.parameters import Parameters
 from qemu_sim.migration.transfer import is_on_by_default
 from qemu_sim.qapi import profile as profiles
 from qemu_sim.qapi.device_properties import parse_device_properties
 
 if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
-    from qemu_sim.io.address import InetAddress, UnixAddress
+    from qemu_sim.io.address import InetAddress
     from qemu_sim.machine.options import MachineOptions
     from qemu_sim.migration.stream import Trace
     from qemu_sim.qapi.schema import Schema
@@ -62,8 +62,10 @@ class Machine:
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
         self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))
-        self.capabilities = Capabilities(self.profile)
-        self.parameters = Parameters(self.profile)
+        settings = MigrationSettings(self)
+        self.capabilities, self.parameters = settings.capabilities, settings.parameters
+        self.dialect = settings.dialect
+        self.board.opens_late = self.dialect.opens_late
         self.migration = Migration(
             self,
             phase_timeout=options.phase_timeout,
@@ -84,7 +86,8 @@ class Machine:
     def schema(self) -> Schema:
         """The QMP schema: the profile's, with our extension unless that is off."""
         profile, options = self.profile, self.options
-        schema = profile.extended_schema if options.extensions else profile.schema
+        dialect = options.added_dialect
+        schema = profile.extended_schema(dialect) if dialect else profile.schema
         return schema.rejecting(options.rejected)
 
     # The machine's life.
@@ -197,12 +200,14 @@ class Machine:
         if self.run_state.value != "inmigrate" or not self.options.incoming:
             raise QMPError("'-incoming' was not specified on the command line")
 
-    def listen_for_migration(
+    async def listen_for_migration(
         self, address: UnixAddress | InetAddress, *, exit_on_error: bool
     ) -> None:
         """Wait for a source at `address`. Raises QMPError in QEMU's words."""
         self.check_awaits_migration()
         self._refuse_not_simulated()
+        self.dialect.check_channel(is_unix=isinstance(address, UnixAddress))
+        await self.dialect.open_early()
         self.migration.listen(address, exit_on_error=exit_on_error)
 
     # What a migration needs of a machine.
@@ -300,6 +305,10 @@ class Machine:
         settings = [*self.capabilities.not_simulated(), *self.parameters.not_simulated()]
         if settings:
             raise QMPError(f"Migration with {', '.join(settings)} is not simulated by qemu-sim")
+        asked = [each.name for each in self.board.devices if self.dialect.includes(each)]
+        if asked:
+            what = f"the transfer of {', '.join(asked)} in the dialect {self.dialect.TYPE}"
+            raise QMPError(f"{what} is not simulated by qemu-sim")
 
     def _deleted(self, device: Device) -> None:
         data = {"path": device.path}
@@ -310,9 +319,11 @@ class Machine:
         )
 
     def _check_properties(self, kind: str, given: dict[str, Any], typed: bool) -> dict[str, Any]:
-        defaults = GlobalProperties(self.profile, self.options.globals).of(kind)
+        options, is_old = self.options, not self.transfer_by_default
+        defaults = self.dialect.old_defaults(kind) if is_old else {}
+        defaults |= GlobalProperties(self.profile, options.globals, options.added_dialect).of(kind)
         return defaults | parse_device_properties(
-            self.profile, kind, given, typed=typed, extensions=self.options.extensions
+            self.profile, kind, given, typed=typed, dialect=options.added_dialect
         )
 
     def _announce(self, names: list[str] | None) -> None:

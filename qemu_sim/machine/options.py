@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.machine.topology import Topology
+from qemu_sim.qapi.extension import DEVICES
 
 if TYPE_CHECKING:
     from qemu_sim.machine.cpu_model import CpuModel
@@ -30,6 +31,7 @@ class MachineOptions:
     `memory_size` is in bytes, `phase_timeout` in seconds, `clock` as `clock.make` takes it.
     `incoming`: it waits for a migration. `guest_ipv4` and `guest_ipv6` are the addresses
     that the simulated guest answers for, empty for any.
+    `dialect` is the way to ask for a backend transfer, if there are `extensions`.
     """
 
     name: str | None = None
@@ -49,9 +51,15 @@ class MachineOptions:
     incoming: bool = False
     profile: str | None = None
     extensions: bool = True
+    dialect: str = DEVICES
     rejected: frozenset[str] = frozenset()
     guest_ipv4: frozenset[str] = frozenset()
     guest_ipv6: frozenset[str] = frozenset()
     phase_timeout: float = 10.0
     clock: str = "real"
     check_peer: bool = True
+
+    @property
+    def added_dialect(self) -> str | None:
+        """The dialect that the interface shows; None where it is QEMU's own."""
+        return self.dialect if self.extensions else None

@@ -266,8 +266,9 @@ def type_properties(machine: Machine, pool: Pool, name: str) -> list[Entry] | No
     `pool` is the profile's qom_properties or device_properties.
     """
     listed = pool.get(name)
-    if listed is not None and machine.options.extensions:
-        listed = listed + extension.device_properties(name)
+    dialect = machine.options.added_dialect
+    if listed is not None and dialect is not None:
+        listed = listed + extension.device_properties(name, dialect)
     return listed
 
 

@@ -21,6 +21,7 @@ from qemu_sim.machine.machine_properties import machine_properties
 from qemu_sim.machine.options import MachineOptions
 from qemu_sim.machine.topology import Topology, topology
 from qemu_sim.qapi import profile as profiles
+from qemu_sim.qapi.extension import DEVICES
 
 if TYPE_CHECKING:
     from qemu_sim.machine.configuration import Configuration
@@ -70,6 +71,7 @@ def machine_options(
         incoming=configuration.incoming is not None,
         profile=sim.get("profile"),
         extensions=sim.get("extensions", True),
+        dialect=_dialect(sim),
         rejected=frozenset(configuration.rejected).union(sim.get("strict", ())),
         guest_ipv4=_addresses(sim, "guest-ipv4", AF_INET),
         guest_ipv6=_addresses(sim, "guest-ipv6", AF_INET6),
@@ -101,6 +103,12 @@ def _globals(configuration: Configuration) -> tuple[Global, ...]:
         (given.values["driver"], given.values["property"], given.values["value"])
         for given in configuration.globals
     )
+
+
+def _dialect(sim: dict[str, Any]) -> str:
+    if "dialect" in sim and not sim.get("extensions", True):
+        raise StartError("-sim: Parameter 'dialect' requires extensions=on")
+    return str(sim.get("dialect", DEVICES))
 
 
 def _timeout(seconds: float) -> float:

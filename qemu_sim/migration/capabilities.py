@@ -9,6 +9,7 @@ at all. The words are measured on 7.2 and 11.1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.errors import QMPError
@@ -121,9 +122,12 @@ _SIMULATED = frozenset(
 class Capabilities:
     """All capabilities of one machine."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, more: Sequence[str] = ()) -> None:
+        """`more` are a dialect's capabilities."""
         listed = profile.section("query-migrate-capabilities")
         self._states: dict[str, bool] = {each["capability"]: each["state"] for each in listed}
+        self._states |= dict.fromkeys(more, False)
+        self._simulated = _SIMULATED.union(more)
         self._rules = [rule for rule in _RULES if rule.since <= profile.version]
 
     def enabled(self, name: str) -> bool:
@@ -162,4 +166,4 @@ class Capabilities:
 
     def not_simulated(self) -> list[str]:
         """Return those that are on and would change a migration, and do not here."""
-        return sorted(self.names() - _SIMULATED)
+        return sorted(self.names() - self._simulated)

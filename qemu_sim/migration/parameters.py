@@ -9,7 +9,7 @@ The words are measured on 7.2 and 11.1; a QEMU before 11.0 is taken to speak as 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.errors import QMPError
@@ -86,11 +86,13 @@ _NEW_WORDS = (11, 0)
 class Parameters:
     """All parameters of one machine. Index it by QMP name."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, more: Mapping[str, Any] | None = None) -> None:
+        """`more` are a dialect's parameters and their defaults; an empty list is not shown."""
         # In the order of the schema. In the recorded one, what was added last comes first
         # where two names share a bucket.
         section = profile.section("query-migrate-parameters")
-        self._values: dict[str, Any] = dict(reversed(section.items()))
+        self._more = more or {}
+        self._values: dict[str, Any] = {**dict(reversed(section.items())), **self._more}
         self._new = profile.version >= _NEW_WORDS
 
     def __getitem__(self, name: str) -> Any:
@@ -99,23 +101,31 @@ class Parameters:
 
     def query(self) -> dict[str, Any]:
         """Return all parameters, as query-migrate-parameters does."""
-        return dict(self._values)
+        hidden = {name for name in self._more if self._values[name] == []}
+        return {name: value for name, value in self._values.items() if name not in hidden}
 
     @property
     def compressed_or_encrypted(self) -> bool:
         """Whether multifd compression or TLS is on, which several capabilities exclude."""
         return _is_transformed(self._values)
 
-    def set(self, arguments: dict[str, Any], capabilities: Collection[str] = ()) -> None:
+    def set(
+        self,
+        arguments: dict[str, Any],
+        capabilities: Collection[str] = (),
+        check: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         """Set all of `arguments` or none. `capabilities` are those that are on.
 
-        Raises QMPError in QEMU's words.
+        `check` is a dialect's, of all values there would be. Raises QMPError in QEMU's words.
         """
         wanted = {**self._values, **self._normalised(arguments)}
         self._check_limits(_LIMITS, wanted)
         check_mapping(wanted.get("block-bitmap-mapping", []))
         self._check_plain(wanted, capabilities)
         self._check_limits(_LATER_LIMITS, wanted)
+        if check is not None:
+            check(wanted)
         self._values = wanted
 
     def not_simulated(self) -> list[str]:

@@ -52,12 +52,13 @@ def parse_device_properties(
     given: Mapping[str, Any],
     *,
     typed: bool = False,
-    extensions: bool = True,
+    dialect: str | None = extension.DEVICES,
 ) -> dict[str, Any]:
     """Return the given properties as values of their types, in QEMU's order.
 
     `typed`: they come from JSON, as is clear where one is no string. Links (a netdev, a
-    chardev, an object) and `bus` stay the name that was given. Raises QMPError in QEMU's
+    chardev, an object) and `bus` stay the name that was given. What `dialect` adds to the
+    type's properties is among them; None is QEMU's own. Raises QMPError in QEMU's
     words for an unknown type, property or value.
     """
     check_driver(profile, type_name)
@@ -65,8 +66,9 @@ def parse_device_properties(
     if typed and profile.version < _JSON_KEEPS_TYPES:
         given, typed = _as_options(given), False
     properties = {each["name"]: each for each in profile.device_properties.get(type_name) or []}
-    if extensions:
-        properties |= {each["name"]: each for each in extension.device_properties(type_name)}
+    if dialect is not None:
+        ours = extension.device_properties(type_name, dialect)
+        properties |= {each["name"]: each for each in ours}
     result = {}
     for name in in_key_order(given):
         owner = _owner(profile, type_name, name)

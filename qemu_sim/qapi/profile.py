@@ -62,6 +62,7 @@ class Profile:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
+        self._extended: dict[str, Schema] = {}
 
     @property
     def version(self) -> tuple[int, int, int]:
@@ -88,12 +89,13 @@ class Profile:
 
         return Schema(self.section("query-qmp-schema"), self.section("member-types"))
 
-    @cached_property
-    def extended_schema(self) -> Schema:
-        """The recorded interface and our extension of it."""
-        from qemu_sim.qapi import extension  # noqa: PLC0415 - the greeting needs none
+    def extended_schema(self, dialect: str) -> Schema:
+        """Return the recorded interface and our extension of it, made once a dialect."""
+        if dialect not in self._extended:
+            from qemu_sim.qapi import extension  # noqa: PLC0415 - the greeting needs none
 
-        return extension.merged(self.schema)
+            self._extended[dialect] = extension.merged(self.schema, dialect)
+        return self._extended[dialect]
 
     @cached_property
     def preconfig_commands(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from qemu_sim import catalog
 from qemu_sim.commands import listing, registry
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi import profile as profiles
@@ -44,19 +45,25 @@ def sample(entities, name, above=()):
 
 def test_every_command_has_its_kind(profile):
     kinds = listing.kinds(profile)
-    assert set(kinds) == set(profile.extended_schema.names("command"))
+    assert set(kinds) == set(profile.extended_schema("devices").names("command"))
     assert set(kinds.values()) == {listing.BEHAVES, listing.RECORDED, listing.MISSING}
 
 
 def test_none_is_implemented_that_no_profile_has():
-    known = {name for each in PROFILES for name in listing.kinds(profiles.load(each))}
+    dialects = catalog.names("qemu_sim.migration.dialects", "")
+    known = {
+        name
+        for profile in map(profiles.load, PROFILES)
+        for dialect in dialects
+        for name in listing.kinds(profile, dialect)
+    }
     assert set(registry.names()) <= known
 
 
 @pytest.mark.parametrize("number", PROFILES)
 def test_what_is_not_simulated_says_so(make_machine, number):
     profile = profiles.load(number)
-    schema = profile.extended_schema
+    schema = profile.extended_schema("devices")
     machine = make_machine("-machine", "none", "-sim", f"profile={number}")
     missing = [name for name, kind in listing.kinds(profile).items() if kind == listing.MISSING]
     assert missing

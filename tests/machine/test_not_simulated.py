@@ -39,7 +39,7 @@ async def test_the_destination_does_not_listen(waiting, tmp_path):
     waiting.capabilities.set(MULTIFD)
     socket = tmp_path / "in.sock"
     with pytest.raises(QMPError, match=r"^Migration with multifd is not simulated by qemu-sim$"):
-        waiting.listen_for_migration(UnixAddress(str(socket)), exit_on_error=True)
+        await waiting.listen_for_migration(UnixAddress(str(socket)), exit_on_error=True)
     assert not socket.exists()
 
 
@@ -50,7 +50,7 @@ async def test_what_qemu_refuses_itself_comes_first(waiting):
 
 
 async def test_a_destination_that_listens_takes_capabilities_still(waiting, tmp_path):
-    waiting.listen_for_migration(UnixAddress(str(tmp_path / "in.sock")), exit_on_error=True)
+    await waiting.listen_for_migration(UnixAddress(str(tmp_path / "in.sock")), exit_on_error=True)
     events = [{"capability": "events", "state": True}]
     migrate_set_capabilities(waiting, capabilities=events)
     assert waiting.capabilities.enabled("events")

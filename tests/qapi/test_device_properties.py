@@ -45,7 +45,7 @@ def test_the_extension_adds_a_property_that_can_be_left_out(profile):
     given = {"backend-transfer": "off"}
     assert parse_device_properties(profile, "virtio-net-pci", given) == given
     with pytest.raises(QMPError, match=r"Property 'virtio-net-pci\.backend-transfer' not found"):
-        parse_device_properties(profile, "virtio-net-pci", given, extensions=False)
+        parse_device_properties(profile, "virtio-net-pci", given, dialect=None)
     with pytest.raises(QMPError, match="'backend-transfer' does not accept value 'x'"):
         parse_device_properties(profile, "vhost-user-blk-pci", {"backend-transfer": "x"})
     with pytest.raises(QMPError, match=r"Property 'virtio-rng-pci\.backend-transfer' not found"):

@@ -1,9 +1,13 @@
+import os
+
 import pytest
 
+from qemu_sim import catalog
 from qemu_sim.errors import QMPError
 from qemu_sim.hooks import POINTS
 from qemu_sim.qapi import extension
 from qemu_sim.qapi.schema import references
+from qemu_sim.qapi.shipped import DIRECTORY
 
 OURS = {
     "query-events",
@@ -63,8 +67,18 @@ def test_migration_points_are_those_that_exist(merged):
 
 
 def test_a_profile_extends_its_schema_once(profile):
-    assert profile.extended_schema is profile.extended_schema
-    assert set(profile.extended_schema.names("command")) >= OURS
+    assert profile.extended_schema("devices") is profile.extended_schema("devices")
+    assert set(profile.extended_schema("devices").names("command")) >= OURS
+
+
+def test_dialects_are_those_that_exist():
+    dialects = catalog.names("qemu_sim.migration.dialects", "")
+    for dialect in dialects:
+        assert extension.sim_options({"dialect": dialect}) == {"dialect": dialect}
+    with pytest.raises(QMPError, match="Parameter 'dialect' does not accept value 'x'"):
+        extension.sim_options({"dialect": "x"})
+    files = {f"dialect-{dialect}.json" for dialect in dialects}
+    assert files == {name for name in os.listdir(DIRECTORY) if name.startswith("dialect-")}
 
 
 def test_settings_are_typed():
