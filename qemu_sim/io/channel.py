@@ -8,6 +8,8 @@ recvmsg and writes with sendmsg on a raw non-blocking socket.
 - Descriptors are wrapped as `Fd` the moment they arrive, CLOEXEC from birth.
 - MSG_CTRUNC is fatal: some descriptors were lost, and nobody can say which.
 - A queued descriptor is a duplicate that stays with its bytes; the caller keeps its own.
+- Sleeping and being woken takes longer than many a peer takes to go on. Where the peer asks
+  one thing after the other, `lingers` has the channel look again for a moment before that.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import asyncio
 import collections
 import errno
 import os
+import select
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 from qemu_sim.errors import WireError
@@ -26,7 +30,11 @@ from qemu_sim.fds import Fd, close_all
 MAX_FDS = 253  # SCM_MAX_FD, Linux include/net/scm.h
 _READ_SIZE = 256 * 1024
 _READS_A_TURN = 32
-_CTRUNC = int(socket.MSG_CTRUNC)  # the enumeration's arithmetic costs more than the read
+_QUICK = 200e-6  # seconds from one read to the next of a peer that is worth lingering for
+_LINGER = 50e-6  # seconds; about what it takes to fall asleep and be woken
+# As plain numbers: the enumeration's arithmetic costs more than the read.
+_CTRUNC = int(socket.MSG_CTRUNC)
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 _ANCILLARY_SIZE = socket.CMSG_SPACE(MAX_FDS * 4)
 _INT_SIZE = array.array("i").itemsize
 
@@ -39,7 +47,7 @@ class Channel:
     Neither is called after `close`.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, lingers: bool = False) -> None:
         """Take ownership of `sock`, a connected stream socket."""
         sock.setblocking(False)
         self._sock = sock
@@ -50,6 +58,10 @@ class Channel:
         self._drained = asyncio.Event()
         self._drained.set()
         self._reading = False
+        self._lingers = lingers
+        self._last_read = 0.0  # when what it brought had been dealt with
+        self._arrivals = select.poll()
+        self._arrivals.register(sock, select.POLLIN)
         self._error: Exception | None = None
         self.on_data: Callable[[bytes, list[Fd]], None] = _refuse_data
         self.on_close: Callable[[Exception | None], None] = _ignore_close
@@ -131,16 +143,16 @@ class Channel:
         self._readable()
 
     def _readable(self) -> None:
-        # Each message with descriptors ends a read, and a turn of the loop costs ten times
-        # what a read does: take what is there, within bounds.
+        # A read ends behind a message with descriptors, and a turn of the loop costs ten
+        # times what a read does: take what is there, within bounds.
         for _ in range(_READS_A_TURN):
             if not self._reading or not self._read_once():
                 return
 
     def _read_once(self) -> bool:
-        """Read and deliver; False when there was nothing (more)."""
+        """Read and deliver; return whether to read again in this turn of the loop."""
         try:
-            data, fds = receive(self._sock, _READ_SIZE)
+            data, fds = self._receive()
         except (BlockingIOError, InterruptedError):
             return False
         except (OSError, WireError) as error:
@@ -150,8 +162,38 @@ class Channel:
             close_all(fds)
             self._fail(self._error)
             return False
+        may_be_more = bool(fds)
         self.on_data(data, fds)
-        return len(data) < _READ_SIZE
+        return may_be_more or (self._lingers and self._goes_on())
+
+    def _goes_on(self) -> bool:
+        """Whether a peer that was quick the last time is so again; it is waited for."""
+        begun = now = time.perf_counter()
+        is_quick, self._last_read = begun - self._last_read < _QUICK, begun
+        while is_quick and self._reading and now - begun < _LINGER:
+            if self._arrivals.poll(0):
+                return True
+            os.sched_yield()  # the peer may need this very CPU
+            now = time.perf_counter()
+        return False
+
+    def _receive(self) -> tuple[bytes, list[Fd]]:
+        """Read what is there and the descriptors that came with it, within bounds.
+
+        Raises WireError when descriptors were lost on the way (MSG_CTRUNC), which happens
+        when the process has no descriptor number left.
+        """
+        if not self._carries_fds:
+            return self._sock.recv(_READ_SIZE), []
+        data, ancillary, flags, _ = self._sock.recvmsg(_READ_SIZE, _ANCILLARY_SIZE, _CLOEXEC)
+        fds = _descriptors(ancillary) if ancillary else []
+        if flags & _CTRUNC:
+            close_all(fds)
+            raise WireError(
+                "descriptors were lost in transit (MSG_CTRUNC); is RLIMIT_NOFILE "
+                f"({os.sysconf('SC_OPEN_MAX')}) reached?"
+            )
+        return data, fds
 
     def _writable(self) -> None:
         while self._out:
@@ -208,28 +250,13 @@ class Channel:
         self.on_close(error)
 
 
-def receive(sock: socket.socket, size: int) -> tuple[bytes, list[Fd]]:
-    """Read up to `size` bytes and the descriptors that came with them.
-
-    Raises WireError when descriptors were lost on the way (MSG_CTRUNC), which happens
-    when the process has no descriptor number left.
-    """
-    if sock.family != socket.AF_UNIX:
-        return sock.recv(size), []
-    data, ancillary, flags, _ = sock.recvmsg(size, _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC)
-    fds = []
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[Fd]:
+    """Own the descriptors of one read."""
+    numbers = array.array("i")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            numbers = array.array("i")
             numbers.frombytes(payload[: len(payload) - len(payload) % _INT_SIZE])
-            fds += [Fd(number) for number in numbers]
-    if flags & _CTRUNC:
-        close_all(fds)
-        raise WireError(
-            "descriptors were lost in transit (MSG_CTRUNC); is RLIMIT_NOFILE "
-            f"({os.sysconf('SC_OPEN_MAX')}) reached?"
-        )
-    return data, fds
+    return [Fd(number) for number in numbers]
 
 
 def peer_credentials(sock: socket.socket) -> tuple[int, int, int] | None:

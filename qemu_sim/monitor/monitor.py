@@ -72,7 +72,7 @@ class Monitor:
             self._listen(addresses.listen(address), address)
         else:
             sock = await addresses.connect(address)
-            self.attach(Channel(sock), local=sock.family == socket.AF_UNIX)
+            self.attach(Channel(sock, lingers=True), local=sock.family == socket.AF_UNIX)
 
     def attach(
         self, stream: Stream, *, local: bool = True, left: Callable[[], None] = lambda: None
@@ -141,7 +141,7 @@ class Monitor:
         if server:
             self._listen(sock)
         else:
-            self.attach(Channel(sock), local=sock.family == socket.AF_UNIX)
+            self.attach(Channel(sock, lingers=True), local=sock.family == socket.AF_UNIX)
 
     def _left(self, left: Callable[[], None]) -> None:
         self._connection = None

@@ -73,4 +73,4 @@ class Server:
             sock.close()
             return
         self._loop.remove_reader(self._listener.fileno())
-        self._admit(Channel(sock), self.start)
+        self._admit(Channel(sock, lingers=True), self.start)

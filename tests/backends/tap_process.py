@@ -12,10 +12,9 @@ import sys
 import time
 
 from qemu_sim.backends.netdev_tap import NetdevTap
-from qemu_sim.fds import TaggedFd
+from qemu_sim.fds import Fd, TaggedFd
 from qemu_sim.guest.network import Network
 from qemu_sim.guest.nic import NIC
-from qemu_sim.io.channel import receive
 
 
 async def line():
@@ -40,7 +39,8 @@ async def source(netdev, nic, sock):
 
 
 async def destination(netdev, nic, sock):
-    data, fds = await asyncio.to_thread(receive, sock, 0x10000)
+    data, numbers, _, _ = await asyncio.to_thread(socket.recv_fds, sock, 0x10000, 16)
+    fds = [Fd(number) for number in numbers]
     message = json.loads(data)
     assert netdev.mismatch(message["identity"]) is None
     nic.load(message["nic"], bytes.fromhex("525400123456"))

@@ -55,6 +55,7 @@ def _rate(name, directory, qemus, under_way):
         for program, command in _programs(qemus).items():
             with _machine(command, Listener(directory)) as (_, monitor):
                 monitor.negotiate()
+                monitor.execute("query-status")  # what the first command loads is no rate
                 rates[program].append(_queries_a_second(monitor.sock, under_way))
     ours, beside = _split({program: median(each) for program, each in rates.items()})
     texts = {program: f"{each:,.0f}/s" for program, each in beside.items()}

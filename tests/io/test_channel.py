@@ -6,6 +6,8 @@ import asyncio
 import os
 import resource
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -154,3 +156,46 @@ async def test_tcp_carries_no_descriptors():
 async def test_credentials_of_the_peer(ends):
     here, _ = ends
     assert here.channel.peer_credentials() == (os.getpid(), os.getuid(), os.getgid())
+
+
+_ASKER = """
+import socket, sys
+sock = socket.socket(fileno=int(sys.argv[1]))
+while sock.send(b"?") and sock.recv(1):
+    pass
+"""
+
+
+def start_asker():
+    """Start a peer that sends one byte for each that it gets; return it and our end."""
+    here, there = socket.socketpair()
+    with there:
+        command = [sys.executable, "-c", _ASKER, str(there.fileno())]
+        return subprocess.Popen(command, pass_fds=[there.fileno()]), here
+
+
+async def test_a_peer_that_asks_again_at_once_is_answered_without_sleeping():
+    asker, here = start_asker()
+    channel, loop, done = Channel(here, lingers=True), asyncio.get_running_loop(), asyncio.Event()
+    answered_in_this_turn = 0
+
+    def end_turn():
+        nonlocal answered_in_this_turn
+        answered_in_this_turn = 0
+
+    def answer(data, _fds):
+        nonlocal answered_in_this_turn
+        channel.send(b"!")
+        answered_in_this_turn += 1
+        if answered_in_this_turn > 1:
+            done.set()
+        loop.call_soon(end_turn)
+
+    channel.on_data = answer
+    channel.start_reading()
+    try:
+        async with asyncio.timeout(10):
+            await done.wait()
+    finally:
+        channel.close()
+        asker.wait()
