@@ -11,13 +11,17 @@ from contextlib import AbstractContextManager, nullcontext
 
 from qemu_sim.fds import Fd
 
-# In the order in which one hand-over passes them.
+# In the order in which one hand-over passes them. Statuses are points, too.
 SOURCE_POINTS = (
+    "setup",
     "connected",
     "offer-sent",
     "answer-received",
+    "active",
     "before-stop",
     "stopped",
+    "device",
+    "device-sent",
     "descriptors-sent",
     "ready-received",
     "commit-sent",
@@ -27,12 +31,15 @@ DESTINATION_POINTS = (
     "accepted",
     "offer-received",
     "answer-sent",
+    "device-loaded",
     "descriptors-received",
     "ready-sent",
     "commit-received",
     "started",
 )
-POINTS = SOURCE_POINTS + DESTINATION_POINTS
+# Those that not every migration passes.
+RARE_POINTS = ("pre-switchover", "cancelling", "failing")
+POINTS = SOURCE_POINTS + DESTINATION_POINTS + RARE_POINTS
 
 Strike = Callable[[], Awaitable[None]]
 Riders = dict[str, list[list[Fd]]]
@@ -47,6 +54,7 @@ class Hooks:
         """`held(point)` is told when a migration starts to wait at a point."""
         self._held = held
         self._holds: set[str] = set()
+        self._stepping = False
         self._strikes: dict[str, list[Strike]] = {}
         self._tampers: list[Tamper] = []
         self._released = asyncio.Event()
@@ -59,6 +67,12 @@ class Hooks:
     def release(self) -> None:
         """Let a waiting migration go on, and forget all holds."""
         self._holds.clear()
+        self._stepping = False
+        self._released.set()
+
+    def step(self) -> None:
+        """Let a waiting migration go on to its next point, whichever that is, and wait there."""
+        self._stepping = True
         self._released.set()
 
     def arm(self, point: str, strike: Strike) -> None:
@@ -75,11 +89,12 @@ class Hooks:
 
     async def reach(self, point: str) -> None:
         """Pass `point`: suffer what is armed there, then wait as long as it is held."""
-        if not self._strikes and not self._holds:
+        if not self._strikes and not self._holds and not self._stepping:
             return
         for strike in self._strikes.pop(point, ()):
             await strike()
-        if point in self._holds:
+        if self._stepping or point in self._holds:
+            self._stepping = False
             self._holds.discard(point)
             await self._wait(point)
 

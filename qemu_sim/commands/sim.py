@@ -44,6 +44,12 @@ def x_sim_migration_hold(machine: Machine, *, at: str) -> None:
     machine.hooks.hold(at)
 
 
+@command("x-sim-migration-step")
+def x_sim_migration_step(machine: Machine) -> None:
+    """Let a waiting migration, or the next one, go on to its next point and wait there."""
+    machine.hooks.step()
+
+
 @command("x-sim-migration-release")
 def x_sim_migration_release(machine: Machine) -> None:
     """Let a waiting migration go on, and forget all holds."""

@@ -18,9 +18,11 @@ import array
 import asyncio
 import collections
 import errno
+import fcntl
 import os
 import select
 import socket
+import termios
 import time
 from collections.abc import Callable, Sequence
 
@@ -30,6 +32,7 @@ from qemu_sim.fds import Fd, close_all
 MAX_FDS = 253  # SCM_MAX_FD, Linux include/net/scm.h
 _READ_SIZE = 256 * 1024
 _READS_A_TURN = 32
+_MOMENT = 0.0005  # seconds between two looks at what no event tells
 _QUICK = 200e-6  # seconds from one read to the next of a peer that is worth lingering for
 _LINGER = 50e-6  # seconds; about what it takes to fall asleep and be woken
 # As plain numbers: the enumeration's arithmetic costs more than the read.
@@ -46,6 +49,8 @@ class Channel:
     is called once: None at the peer's orderly end, else what broke the connection.
     Neither is called after `close`.
     """
+
+    duplex = True  # the peer can answer on it
 
     def __init__(self, sock: socket.socket, *, lingers: bool = False) -> None:
         """Take ownership of `sock`, a connected stream socket."""
@@ -66,6 +71,7 @@ class Channel:
         self.on_data: Callable[[bytes, list[Fd]], None] = _refuse_data
         self.on_close: Callable[[Exception | None], None] = _ignore_close
         self.queued_bytes = 0
+        self.half_open = False  # whether a peer that stops writing may still be written to
 
     @property
     def carries_fds(self) -> bool:
@@ -76,6 +82,11 @@ class Channel:
     def closed(self) -> bool:
         """Whether `close` was called or the connection ended."""
         return self._fileno < 0
+
+    @property
+    def broken(self) -> bool:
+        """Whether what is sent is lost; `drain` raises why."""
+        return self._error is not None
 
     def peer_credentials(self) -> tuple[int, int, int] | None:
         """Pid, uid and gid of the peer of a unix socket (SO_PEERCRED), else None."""
@@ -122,6 +133,25 @@ class Channel:
         if self._error is not None:
             raise self._error
 
+    async def hung_up(self, seconds: float) -> bool:
+        """Whether the peer hangs up within `seconds` after it has read what was sent.
+
+        A peer that only stops writing has not hung up (POLLRDHUP, not POLLHUP); on TCP
+        the two look alike, and the answer is False. Waits at most twice `seconds`.
+        """
+        end = self._loop.time() + seconds
+        while self._unread() and self._loop.time() < end:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(_MOMENT)
+        end = self._loop.time() + seconds
+        while not self._is_hung_up() and self._loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(_MOMENT)
+        return self._is_hung_up()
+
+    def shut_down_writing(self) -> None:
+        """Tell the peer that nothing follows; it can still answer."""
+        if not self.closed and self._error is None:
+            self._sock.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """End the connection; what is still queued is lost."""
         if self.closed:
@@ -142,6 +172,21 @@ class Channel:
         """Deliver what is there already, without a turn of the event loop."""
         self._readable()
 
+    def _unread(self) -> int:
+        """Bytes on their way to the peer (Linux: SIOCOUTQ)."""
+        if self.closed:
+            return 0
+        left = array.array("i", [0])
+        fcntl.ioctl(self._fileno, termios.TIOCOUTQ, left)
+        return left[0]
+
+    def _is_hung_up(self) -> bool:
+        if self.closed:
+            return True
+        poll = select.poll()
+        poll.register(self._fileno, 0)  # POLLHUP and POLLERR are always told
+        return bool(poll.poll(0))
+
     def _readable(self) -> None:
         # A read ends behind a message with descriptors, and a turn of the loop costs ten
         # times what a read does: take what is there, within bounds.
@@ -160,7 +205,7 @@ class Channel:
             return False
         if not data:
             close_all(fds)
-            self._fail(self._error)
+            self._end_of_input()
             return False
         may_be_more = bool(fds)
         self.on_data(data, fds)
@@ -241,6 +286,13 @@ class Channel:
         self._out.clear()
         self.queued_bytes = 0
         self._drained.set()
+
+    def _end_of_input(self) -> None:
+        if self.half_open and self._error is None:
+            self.pause_reading()
+            self.on_close(None)
+        else:
+            self._fail(self._error)
 
     def _fail(self, error: Exception | None) -> None:
         if self.closed:

@@ -213,6 +213,11 @@ class Machine:
     # What a migration needs of a machine.
 
     @property
+    def uuid(self) -> str | None:
+        """The UUID of -uuid."""
+        return self.options.uuid
+
+    @property
     def memory(self) -> GuestMemory:
         """Guest RAM."""
         return self.board.memory

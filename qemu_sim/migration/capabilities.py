@@ -108,14 +108,15 @@ _RULES = (
     _excludes("mapped-ram", "postcopy-ram", "Mapped-ram migration is incompatible with postcopy"),
 )
 
-# Capabilities under which a migration here does what QEMU's does: `events` is implemented,
-# the others change how pages are packed, when memory is given back, or how fast a busy
-# guest may dirty its memory, none of which the other side can see ...
+# Capabilities under which a migration here does what QEMU's does, as far as the other side
+# and a client can see. Some change only how pages are packed, or when memory is given back.
 _SIMULATED = frozenset(
-    {"events", "xbzrle", "compress", "auto-converge", "release-ram", "return-path"}
-    # ... or they have an effect only together with something this machine does not have:
-    # block devices to activate or to copy, dirty bitmaps, RDMA, postcopy.
-    | {"late-block-activate", "zero-blocks", "dirty-bitmaps", "rdma-pin-all", "postcopy-blocktime"}
+    {"events", "return-path", "pause-before-switchover", "switchover-ack", "validate-uuid"}
+    | {"xbzrle", "compress", "auto-converge", "multifd", "zero-copy-send", "release-ram"}
+    # These have an effect only together with something this machine does not have: block
+    # devices to activate or to copy, dirty bitmaps, RDMA, KVM's dirty ring, postcopy.
+    | {"late-block-activate", "zero-blocks", "dirty-bitmaps", "rdma-pin-all", "dirty-limit"}
+    | {"postcopy-blocktime", "postcopy-preempt"}
 )
 
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.io import address as addresses
 from qemu_sim.migration import peer
-from qemu_sim.migration.incoming import Destination, Incoming, SourceLostError
+from qemu_sim.migration.incoming import Destination, Incoming
 from qemu_sim.migration.outgoing import Outgoing, Source
 from qemu_sim.migration.progress import Progress
 from qemu_sim.migration.status import Status
 from qemu_sim.migration.stream import Stream
+from qemu_sim.migration.take_over import SourceLostError
 
 if TYPE_CHECKING:
     import socket
@@ -76,6 +77,7 @@ class Migration:
         self._check_peer = check_peer
         self.status = Status(machine.migration_moved, statuses)
         self._task: asyncio.Task[None] | None = None
+        self._continue = asyncio.Event()
         self._begun = False  # whether `_send` has run its first step
         self._outgoing: Outgoing | None = None
         self._incoming: Incoming | None = None
@@ -106,6 +108,15 @@ class Migration:
         self.status.move("cancelling")
         if self._begun:  # else its first step sees it: cancelled before, it could not say so
             self._task.cancel()
+
+    def continue_from(self, status: str) -> None:
+        """Go on from `status`, in which the migration waits for the client.
+
+        Raises QMPError in QEMU's words when it is in another.
+        """
+        if status != self.status.value:
+            raise QMPError(f"Migration not in expected state: {self.status.value}")
+        self._continue.set()
 
     def listen(self, address: UnixAddress | InetAddress, *, exit_on_error: bool) -> None:
         """Wait for a source at `address`. Raises QMPError in QEMU's words."""
@@ -203,29 +214,44 @@ class Migration:
             self.status.move("failing")
         else:
             return
+        await self._machine.hooks.reach(self.status.value)
         await self._roll_back(reason)
         self.status.move("failed" if self.status.value == "failing" else "cancelled")
 
     async def _send_all(self, address: UnixAddress | InetAddress) -> None:
+        await self._machine.hooks.reach("setup")
         sock = await peer.connect(address, check=self._check_peer)
         stream = Stream(sock, self._phase_timeout, self._machine.trace_migration)
         outgoing = self._outgoing = Outgoing(self._machine, stream, self._plan)
         await outgoing.begin()
         self._progress.activate()
-        self.status.move("active")
+        await self._enter("active")
         await outgoing.copy_ram()
         self._machine.migration_passed(outgoing.passes + 1)
         await outgoing.stop()
         self._progress.stop()
-        self.status.move("device")
+        await self._switch_over()
         await outgoing.send_devices()
-        await outgoing.commit()
+        await outgoing.finish()
         outgoing.release()
         self._progress.finish(outgoing)
         self._outgoing = None
         outgoing.close()
         self._machine.finish_migration()
         self.status.move("completed")
+
+    async def _switch_over(self) -> None:
+        """Enter `device`, when the client says so if it wants to be asked."""
+        if self._machine.capabilities.enabled("pause-before-switchover"):
+            self._continue.clear()
+            await self._enter("pre-switchover")
+            await self._continue.wait()
+        await self._enter("device")
+
+    async def _enter(self, status: str) -> None:
+        """Move to `status`, at which the migration may be held."""
+        self.status.move(status)
+        await self._machine.hooks.reach(status)
 
     async def _roll_back(self, reason: str) -> None:
         """Go on as the owner, unless commit was sent: then hold, stopped."""

@@ -1,14 +1,11 @@
 """The offer of a hand-over: what the source puts in it, and how the destination judges it.
 
-    {"transfer": True,
-     "nonce": inode of the handshake descriptor,
+    {"nonce": inode of the handshake descriptor,
      "ram": {"size": bytes, "shared": bool},
      "devices": [{"id", "path", "required", "type", "identity"} to be transferred,
                  {"id", "path", "required", "reopen": reason} not to be transferred, …]}
 
-The handshake descriptor follows, then guest RAM if it is shared. A migration that hands
-nothing over offers {"transfer": False}: then too the destination opens its backends while
-the source still runs, and starts only when both know that it can.
+The handshake descriptor follows, then guest RAM if it is shared.
 """
 
 from __future__ import annotations
@@ -26,9 +23,6 @@ if TYPE_CHECKING:
     from qemu_sim.virtio.memory import GuestMemory
 
 
-NOTHING: dict[str, Any] = {"transfer": False}
-
-
 def handshake() -> Fd:
     """Return a descriptor whose inode proves that the channel really carries descriptors.
 
@@ -40,7 +34,6 @@ def handshake() -> Fd:
 def make(plan: Plan, memory: GuestMemory, nonce: Fd) -> dict[str, Any]:
     """Return the offer of `plan`."""
     return {
-        "transfer": True,
         "nonce": _inode(nonce),
         "ram": {"size": memory.size, "shared": memory.shared},
         "devices": [_device(entry) for entry in plan.entries],
@@ -53,7 +46,6 @@ def check(offer: dict[str, Any]) -> None:
         case {"transfer": False}:
             return
         case {
-            "transfer": True,
             "nonce": int(),
             "ram": {"size": int(), "shared": bool()},
             "devices": list(devices),

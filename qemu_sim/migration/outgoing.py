@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from qemu_sim.errors import MigrationError, QMPError, WireError
-from qemu_sim.migration import offer as offers
-from qemu_sim.migration import ram
+from qemu_sim.errors import QMPError
+from qemu_sim.migration import configuration, ram
+from qemu_sim.migration.hand_over import HandOver
+from qemu_sim.migration.plain import Plain
 from qemu_sim.migration.side import Side
-from qemu_sim.migration.stream import said
-from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, Sections
+from qemu_sim.migration.vmstate import BACKEND_SUFFIX, Sections
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
@@ -40,6 +40,25 @@ class Source(Side, Protocol):
         """Halt the guest; the run state becomes finish-migrate."""
 
 
+class Dialogue(Protocol):
+    """What the two ends say to each other beside the state."""
+
+    committed: bool
+    ram_travels: bool
+
+    async def open(self) -> None:
+        """Speak before anything is sent; the machine runs."""
+
+    async def before_stop(self) -> None:
+        """Make sure that the destination is fit to take over."""
+
+    async def finish(self, stopped_at_ns: int | None) -> None:
+        """Give the machine away after the last byte of its state."""
+
+    def abort(self, reason: str) -> None:
+        """Take it back, and say so where that helps."""
+
+
 class Outgoing:
     """Writes one machine to a stream; `plan` is None for a migration without hand-over."""
 
@@ -47,18 +66,24 @@ class Outgoing:
         self._machine = machine
         self._stream = stream
         self.plan = plan
-        self.committed = False
         self.stopped = False
         self.state_name = ""
         self.ram_done = 0
         self.passes = 1
         self.stopped_at_ns: int | None = None
+        self._dialogue: Dialogue = (
+            Plain(machine.capabilities, stream) if plan is None else HandOver(machine, stream, plan)
+        )
         self._moving: list[Entry] = []
         self._quiet: list[Entry] = []
         self._drained: list[Transferable] = []
-        self._ram_travels = False
         self._ram_id = 0
         self._sections = Sections(stream)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the destination may own the machine."""
+        return self._dialogue.committed
 
     @property
     def sent_bytes(self) -> int:
@@ -66,20 +91,22 @@ class Outgoing:
         return self._stream.sent_bytes
 
     async def begin(self) -> None:
-        """Send the header and agree on the hand-over; the machine runs on."""
+        """Send the header and agree with the destination; the machine runs on."""
         machine = self._machine
         await machine.hooks.reach("connected")
-        self._stream.write(vmstream.HEADER + vmstream.configuration(machine.machine_type))
-        await self._negotiate()
+        self._stream.write(vmstream.HEADER + configuration.section(machine))
+        await self._dialogue.open()
+        self._moving = [] if self.plan is None else self.plan.transferred()
 
     async def copy_ram(self) -> None:
         """Send guest RAM while the machine runs."""
         memory = self._machine.memory
         self._stream.phase = "the destination to take guest RAM"
         self._ram_id = self._sections.start_ram(ram.setup(memory))
-        if not self._ram_travels:
+        if not self._dialogue.ram_travels:
             await self._send_pages(vmstream.PART, memory.extents())
         await self._stream.flush()
+        await self._dialogue.before_stop()
 
     async def stop(self) -> None:
         """Stop the machine; finish what stays behind, keep quiet what travels."""
@@ -102,38 +129,21 @@ class Outgoing:
         """Send the rest of RAM, device state, and the descriptors that travel."""
         machine, sections = self._machine, self._sections
         self.passes += 1
-        if self._ram_travels:
+        if self._dialogue.ram_travels:
             self._end_ram()
         else:  # the guest uses nothing that it did not allocate
             await self._send_pages(vmstream.END, machine.memory.allocated())
-        sections.write_state(GLOBAL_STATE, {"runstate": self.state_name})
+        sections.write_global_state(self.state_name)
         for device in machine.devices:
             sections.write_state(device.path, device.save())
+            await machine.hooks.reach("device-sent")
         self._send_backends()
         sections.close()
         await self._stream.flush()
-        self._stream.eager = bool(self._moving)
-        if self._moving:
-            await machine.hooks.reach("descriptors-sent")
 
-    async def commit(self) -> None:
-        """Give the backends away, once the destination is ready. No way back behind it."""
-        hooks = self._machine.hooks
-        await self._expect(vmstream.REPLY_READY, "the destination to be ready")
-        await hooks.reach("ready-received")
-        if self._stream.ended:
-            word = self._stream.last_word()
-            raise word or MigrationError("the destination left before commit")
-        # Nothing is queued, so this either reaches the destination's socket or raises.
-        self.committed = True
-        self._stream.eager = False
-        self._stream.command(vmstream.COMMAND_COMMIT, self._commit_body())
-        await self._stream.flush()
-        await hooks.reach("commit-sent")
-        started = await self._expect(vmstream.REPLY_STARTED, "the destination to start")
-        await hooks.reach("started-received")
-        if self.plan is not None:
-            self._report(self.plan, started)
+    async def finish(self) -> None:
+        """Hear that the destination goes on, as far as it says so."""
+        await self._dialogue.finish(self.stopped_at_ns)
 
     def release(self) -> None:
         """Close the copies of what was handed over: the destination owns it."""
@@ -159,9 +169,8 @@ class Outgoing:
                 _log.error("%s", error)
 
     def abort(self, reason: str) -> None:
-        """Tell a destination that waits for commit that it will not come."""
-        if not self._stream.ended:
-            self._stream.command(vmstream.COMMAND_ABORT, {"reason": reason})
+        """Take the machine back; a destination that waits for commit is told."""
+        self._dialogue.abort(reason)
 
     def close(self) -> None:
         """End the connection."""
@@ -173,30 +182,6 @@ class Outgoing:
             if device.path not in moving:
                 self._drained.append(device)
                 await device.drain()
-
-    async def _negotiate(self) -> None:
-        hooks, stream = self._machine.hooks, self._stream
-        moving = [] if self.plan is None else self.plan.transferred()
-        if self.plan is None:
-            stream.command(vmstream.COMMAND_OFFER, offers.NOTHING)
-        else:
-            self._send_offer(self.plan)
-        await stream.flush()
-        await hooks.reach("offer-sent")
-        self._apply(moving, await self._expect(vmstream.REPLY_ANSWER, "the answer to the offer"))
-        self._moving = [] if self.plan is None else self.plan.transferred()
-        await hooks.reach("answer-received")
-
-    def _send_offer(self, plan: Plan) -> None:
-        if not self._stream.carries_fds:
-            raise MigrationError("backend-transfer requires a UNIX domain socket channel")
-        memory = self._machine.memory
-        with offers.handshake() as nonce:
-            self._stream.command(vmstream.COMMAND_OFFER, offers.make(plan, memory, nonce))
-            self._stream.write_fd(nonce)
-        self._ram_travels = memory.shared
-        if memory.shared:
-            self._stream.write_fd(memory.fd)
 
     def _send_backends(self) -> None:
         states, riders = {}, {}
@@ -212,30 +197,6 @@ class Outgoing:
                 state, fds = states[entry.device.name]
                 self._sections.write_backend(name, state, fds, sent[entry.device.name])
 
-    def _apply(self, entries: list[Entry], answer: dict[str, Any]) -> None:
-        reasons = answer.get("reopened")
-        if not isinstance(reasons, dict):
-            raise MigrationError("malformed answer to the offer")
-        for entry in entries:
-            reason = reasons.get(entry.device.path)
-            if isinstance(reason, str):
-                entry.reopen(reason)
-
-    async def _expect(self, code: int, what: str) -> dict[str, Any]:
-        self._stream.phase = what
-        message = await self._stream.read_message()
-        if message.code == vmstream.REPLY_REFUSED:
-            self._note_refusal(message.body)
-            raise said(message)
-        if message.code != code:
-            raise WireError(f"message 0x{message.code:x} where {what} was expected")
-        return message.body
-
-    def _note_refusal(self, body: dict[str, Any]) -> None:
-        for entry in self.plan.entries if self.plan else ():
-            if entry.device.path == body.get("device"):
-                entry.refuse(str(body.get("detail")))
-
     async def _send_pages(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
         self._stream.write(vmstream.section_part(kind, self._ram_id))
         for piece in ram.pages(self._machine.memory, extents):
@@ -247,19 +208,3 @@ class Outgoing:
     def _end_ram(self) -> None:
         head = vmstream.section_part(vmstream.END, self._ram_id)
         self._stream.write(head + ram.END_OF_PART + vmstream.footer(self._ram_id))
-
-    def _commit_body(self) -> dict[str, Any]:
-        return {"stopped-at-ns": self.stopped_at_ns}
-
-    def _report(self, plan: Plan, started: dict[str, Any]) -> None:
-        """Take the blackouts, in microseconds, from the destination that measured them."""
-        plan.blackout_us = _number(started.get("blackout-us"))
-        blackouts = started.get("devices")
-        for entry in self._moving:
-            entry.outcome = "transferred"
-            if isinstance(blackouts, dict):
-                entry.blackout_us = _number(blackouts.get(entry.device.path))
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) else None

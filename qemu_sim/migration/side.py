@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from qemu_sim.hooks import Hooks
+    from qemu_sim.migration.capabilities import Capabilities
     from qemu_sim.migration.transfer import Transferable
     from qemu_sim.virtio.memory import GuestMemory
 
@@ -17,6 +18,14 @@ class Side(Protocol):
     @property
     def machine_type(self) -> str:
         """The machine type, versioned."""
+
+    @property
+    def uuid(self) -> str | None:
+        """The machine's UUID, None for all zeroes."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What is switched on for its migrations."""
 
     @property
     def memory(self) -> GuestMemory:

@@ -2,19 +2,29 @@
 
 QEMU: migration/migration.c (migrate_set_state), qapi/migration.json (MigrationStatus)
 
-One table for both sides. `none` is what `query-migrate` shows as no status at all. A
-status that the profile's QEMU does not know is passed through without being shown.
+One table for both sides, without COLO's status. `none` is what `query-migrate` shows as no
+status at all. A status that the profile's QEMU lacks is passed through without being shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+_ENDS = frozenset({"cancelling", "failing"})
+
 TRANSITIONS: dict[str, frozenset[str]] = {
     "none": frozenset({"setup"}),
-    "setup": frozenset({"active", "cancelling", "failing", "failed"}),
-    "active": frozenset({"device", "completed", "cancelling", "failing", "failed"}),
-    "device": frozenset({"completed", "cancelling", "failing", "failed"}),
+    "setup": frozenset({"active", "wait-unplug", "failed"}) | _ENDS,
+    "wait-unplug": frozenset({"active"}) | _ENDS,
+    "active": frozenset({"pre-switchover", "device", "postcopy-active", "completed", "failed"})
+    | _ENDS,
+    "pre-switchover": frozenset({"device"}) | _ENDS,
+    "device": frozenset({"postcopy-device", "postcopy-active", "completed", "failed"}) | _ENDS,
+    "postcopy-device": frozenset({"postcopy-active", "failing"}),
+    "postcopy-active": frozenset({"postcopy-paused", "completed", "failing", "failed"}),
+    "postcopy-paused": frozenset({"postcopy-recover-setup", "postcopy-recover"}),
+    "postcopy-recover-setup": frozenset({"postcopy-recover", "postcopy-paused"}),
+    "postcopy-recover": frozenset({"postcopy-active", "postcopy-paused"}),
     "cancelling": frozenset({"cancelled"}),
     "failing": frozenset({"failed"}),
     "completed": frozenset({"setup"}),
@@ -22,7 +32,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "failed": frozenset({"setup"}),
 }
 
-UNDER_WAY = frozenset({"setup", "active", "device", "cancelling", "failing"})
+AT_REST = frozenset({"none", "completed", "cancelled", "failed"})
+UNDER_WAY = TRANSITIONS.keys() - AT_REST
 
 
 class Status:

@@ -44,6 +44,7 @@ class Stream:
         """Take ownership of the connected `sock`; `trace` is told what passes."""
         self.trace = trace
         self._channel = Channel(sock)
+        self._channel.half_open = True
         self._channel.on_data = self._receive
         self._channel.on_close = self._closed
         self._buffer = bytearray()
@@ -52,8 +53,10 @@ class Stream:
         self._wanted = 0
         self._arrived: asyncio.Future[None] | None = None
         self._end: MigrationError | None = None
+        self._torn = False
         self._timeout = timeout
         self.phase = "the peer"
+        self.patient = False  # whether to wait for a silent peer for ever
         # Poll for a moment before sleeping: while the guest stands still, each wake-up costs.
         self.eager = False
         credentials = self._channel.peer_credentials()
@@ -67,6 +70,11 @@ class Stream:
     def carries_fds(self) -> bool:
         """Whether descriptors can travel."""
         return self._channel.carries_fds
+
+    @property
+    def duplex(self) -> bool:
+        """Whether the peer can answer on it."""
+        return self._channel.duplex
 
     @property
     def ended(self) -> bool:
@@ -122,21 +130,66 @@ class Stream:
         self._send_pending()
 
     def command(self, code: int, body: dict[str, Any]) -> None:
-        """Send a command to the destination."""
+        """Send a command of ours to the destination."""
         self.trace("out", {vmstream.NAMES[code]: body}, 0)
         self.write(vmstream.command(code, body))
 
     def reply(self, code: int, body: dict[str, Any]) -> None:
-        """Send a message on the return path."""
+        """Send a message of ours on the return path."""
         self.trace("out", {vmstream.NAMES[code]: body}, 0)
         self.write(vmstream.reply(code, body))
 
-    async def read_message(self) -> vmstream.Message:
-        """Read a command, after its kind, or a message of the return path."""
+    def qemu_command(self, code: int, data: bytes = b"") -> None:
+        """Send a command of QEMU's to the destination."""
+        self.trace("out", {vmstream.COMMANDS[code]: data.hex()}, 0)
+        self.write(bytes([vmstream.COMMAND]) + vmstream.frame(code, data))
+
+    def qemu_reply(self, code: int, data: bytes = b"") -> None:
+        """Send a message of QEMU's on the return path."""
+        self.trace("out", {vmstream.REPLIES[code]: data.hex()}, 0)
+        self.write(vmstream.frame(code, data))
+
+    async def read_command(self) -> vmstream.Message:
+        """Read a command, after its kind."""
+        return await self._read_message(vmstream.COMMANDS)
+
+    async def read_reply(self) -> vmstream.Message:
+        """Read a message of the return path."""
+        return await self._read_message(vmstream.REPLIES)
+
+    async def _read_message(self, names: dict[int, str]) -> vmstream.Message:
         message = await vmstream.read_message(self)
-        name = vmstream.NAMES.get(message.code, f"0x{message.code:x}")
-        self.trace("in", {name: message.body}, 0)
+        name = vmstream.NAMES.get(message.code) or names.get(message.code, hex(message.code))
+        self.trace("in", {name: message.body or message.data.hex()}, 0)
         return message
+
+    def write_only(self) -> None:
+        """Leave unread what the peer may say until `end_writing`."""
+        self._channel.pause_reading()
+
+    async def peer_is_gone(self, seconds: float) -> bool:
+        """Whether the peer hangs up within a moment after it has read what was written."""
+        return await self._channel.hung_up(seconds)
+
+    async def end_writing(self, seconds: float) -> bytes:
+        """Let the peer read to the end; return what it says of that, empty for nothing.
+
+        A peer that says nothing is waited for until it hangs up, at most `seconds`.
+        Raises MigrationError when it hung up without having read everything.
+        """
+        if not self.duplex:
+            return b""
+        self._channel.shut_down_writing()
+        self._channel.start_reading()
+        try:
+            async with asyncio.timeout(seconds):
+                return (await self.read_reply()).data
+        except TimeoutError:
+            return b""
+        except MigrationError:
+            if self._torn:
+                raise
+            return b""
 
     def write_fd(self, fd: Fd) -> None:
         """Send one descriptor on a byte of its own."""
@@ -149,7 +202,7 @@ class Stream:
             if self._channel.queued_bytes > maximum:
                 async with asyncio.timeout(self._timeout):
                     await self._channel.drain()
-            elif self._channel.closed:
+            elif self._channel.broken:
                 await self._channel.drain()
         except TimeoutError:
             raise MigrationError(f"timeout while sending to {self.phase}") from None
@@ -194,6 +247,7 @@ class Stream:
         if error is None:
             self._end = MigrationError("Unable to read from socket: Connection reset by peer")
         else:
+            self._torn = True
             self._end = _broken("read from", error)
         self._wake()
 
@@ -202,7 +256,7 @@ class Stream:
             self._arrived.set_result(None)
 
     def _resume(self) -> None:
-        if len(self._buffer) <= _BUFFER_HIGH:
+        if len(self._buffer) <= _BUFFER_HIGH and self._end is None:
             self._channel.start_reading()
 
     async def _wait(self, size: int) -> None:
@@ -218,11 +272,12 @@ class Stream:
         self._arrived = loop.create_future()
         received = self.received_bytes
         # Lighter than asyncio.timeout, and this is waited for while the guest stands still.
-        late = loop.call_later(self._timeout, self._wake)
+        late = None if self.patient else loop.call_later(self._timeout, self._wake)
         try:
             await self._arrived
         finally:
-            late.cancel()
+            if late is not None:
+                late.cancel()
             self._arrived = None
         if self.received_bytes == received and not self.ended and not self._channel.closed:
             raise MigrationError(

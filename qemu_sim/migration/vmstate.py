@@ -4,7 +4,8 @@ QEMU: migration/vmstate.c; docs/devel/migration/main.rst
 
 A device's section is named by its QOM path, a backend's by the same path and "/backend".
 The payload is a u32 length and JSON; behind a backend's come its descriptors, each on a
-0x20 byte of its own, in the order the JSON announces them.
+0x20 byte of its own, in the order the JSON announces them. RAM and the run state are laid
+out as QEMU's.
 """
 
 from __future__ import annotations
@@ -40,7 +41,19 @@ class Sections:
         head = vmstream.section_start(section)
         # At once: the destination reads it while we make the next one.
         self._stream.send_now(head + payload + vmstream.footer(section.id))
-        self._describe(section, len(payload) - 4, 0)
+        self._describe(section, _state_fields(payload))
+
+    def write_global_state(self, run_state: str) -> None:
+        """Write the run state that the destination is to go on in."""
+        section = self._begin(vmstream.FULL, GLOBAL_STATE, VERSION)
+        payload = vmstream.global_state(run_state)
+        head = vmstream.section_start(section)
+        self._stream.write(head + payload + vmstream.footer(section.id))
+        fields = [
+            {"name": "size", "type": "uint32", "size": 4},
+            {"name": "runstate", "type": "buffer", "size": len(payload) - 4},
+        ]
+        self._describe(section, fields)
 
     def write_backend(
         self, name: str, state: dict[str, Any], fds: list[TaggedFd], riders: list[list[Fd]]
@@ -57,14 +70,14 @@ class Sections:
             self._stream.write(vmstream.FD_BYTE, riding)
         self._stream.trace("out", {"descriptors": name}, sum(map(len, riders)))
         self._stream.write(vmstream.footer(section.id))
-        self._describe(section, len(payload) - 4, len(fds))
+        fd = {"name": "fd", "type": "fd", "size": 1}
+        self._describe(section, [*_state_fields(payload), *[fd] * len(fds)])
 
     def start_ram(self, payload: bytes) -> int:
-        """Write RAM's START section; returns its section ID."""
+        """Write RAM's START section, which no description covers; returns its section ID."""
         section = self._begin(vmstream.START, RAM, RAM_VERSION)
         head = vmstream.section_start(section)
         self._stream.write(head + payload + vmstream.footer(section.id))
-        self._described.append({"name": RAM, "instance_id": 0, "version": RAM_VERSION})
         return section.id
 
     def close(self) -> None:
@@ -78,12 +91,7 @@ class Sections:
         self._next_id += 1
         return section
 
-    def _describe(self, section: vmstream.Section, size: int, fds: int) -> None:
-        fields: list[dict[str, Any]] = [
-            {"name": "length", "type": "uint32", "size": 4},
-            {"name": "state", "type": "buffer", "size": size},
-        ]
-        fields += [{"name": "fd", "type": "fd", "size": 1}] * fds
+    def _describe(self, section: vmstream.Section, fields: list[dict[str, Any]]) -> None:
         self._described.append(
             {
                 "name": section.name,
@@ -93,6 +101,13 @@ class Sections:
                 "fields": fields,
             }
         )
+
+
+def _state_fields(payload: bytes) -> list[dict[str, Any]]:
+    return [
+        {"name": "length", "type": "uint32", "size": 4},
+        {"name": "state", "type": "buffer", "size": len(payload) - 4},
+    ]
 
 
 async def read_backend(stream: Stream, device: str) -> tuple[dict[str, Any], list[TaggedFd]]:

@@ -4,6 +4,7 @@ QEMU: migration/savevm.c (framing), migration/ram.c (pages), migration/savevm.h 
 
     magic version                          once
     CONFIGURATION len machine-type         once
+    COMMAND open-return-path, ping         with a return path only
     COMMAND offer                          with a hand-over only; answered on the return path
     START "ram" … FOOTER                   RAM, in parts
     FULL idstr … FOOTER                    a device, or a backend and its descriptors
@@ -12,14 +13,16 @@ QEMU: migration/savevm.c (framing), migration/ram.c (pages), migration/savevm.h 
     VMDESCRIPTION len json                 what the sections held
     COMMAND commit | abort                 with a hand-over only; after `ready` on the return path
 
-A descriptor rides on one byte 0x20 of its own. All integers are big-endian. The codes of
-offer, commit and abort lie outside those QEMU uses, so a real QEMU refuses them by number.
+A descriptor rides on one byte 0x20 of its own. All integers are big-endian. A command and
+a message of the return path are u16 code, u16 size and data. The codes of offer, commit
+and abort lie outside those QEMU uses, so a real QEMU refuses them by number.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 from qemu_sim.errors import WireError
@@ -39,6 +42,21 @@ FOOTER = 0x7E
 
 FD_BYTE = b"\x20"
 
+SUBSECTION = 0x05
+
+COMMAND_OPEN_RETURN_PATH = 1
+COMMAND_PING = 2
+COMMAND_POSTCOPY_ADVISE = 3
+COMMAND_POSTCOPY_LISTEN = 4
+COMMAND_POSTCOPY_RUN = 5
+COMMAND_PACKAGED = 7
+COMMAND_POSTCOPY_RESUME = 9
+COMMAND_SWITCHOVER_START = 11
+RETURN_SHUT = 1
+RETURN_PONG = 2
+RETURN_RESUME_ACK = 6
+RETURN_SWITCHOVER_ACK = 7
+
 COMMAND_OFFER = 0x5301
 COMMAND_COMMIT = 0x5302
 COMMAND_ABORT = 0x5303
@@ -47,6 +65,23 @@ REPLY_READY = 0x5312
 REPLY_STARTED = 0x5313
 REPLY_REFUSED = 0x531F
 
+COMMANDS = {
+    COMMAND_OPEN_RETURN_PATH: "open-return-path",
+    COMMAND_PING: "ping",
+    COMMAND_POSTCOPY_ADVISE: "postcopy-advise",
+    COMMAND_POSTCOPY_LISTEN: "postcopy-listen",
+    COMMAND_POSTCOPY_RUN: "postcopy-run",
+    COMMAND_PACKAGED: "packaged",
+    COMMAND_POSTCOPY_RESUME: "postcopy-resume",
+    COMMAND_SWITCHOVER_START: "switchover-start",
+}
+REPLIES = {
+    RETURN_SHUT: "shut",
+    RETURN_PONG: "pong",
+    RETURN_RESUME_ACK: "resume-ack",
+    RETURN_SWITCHOVER_ACK: "switchover-ack",
+}
+# Ours, in either direction: their data is u32 length and JSON.
 NAMES = {
     COMMAND_OFFER: "offer",
     COMMAND_COMMIT: "commit",
@@ -60,12 +95,14 @@ NAMES = {
 MESSAGE_MAX = 1 << 20  # bytes of JSON in one message; an offer takes about 200 a device
 STATE_MAX = 16 << 20  # bytes of JSON in one section
 _NAME_MAX = 4096
+_RUN_STATE_SIZE = 100  # bytes; migration/global_state.c
 
 HEADER = struct.pack(">II", MAGIC, VERSION)
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes a new one each time
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _SECTION_TAIL = struct.Struct(">II")
+_FRAME = struct.Struct(">HH")
 _MESSAGE = struct.Struct(">HHI")
 
 
@@ -87,16 +124,23 @@ class Section(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A command, or a message on the return path."""
+    """A command, or a message on the return path: one of ours has a body, QEMU's have data."""
 
     code: int
     body: dict[str, Any]
+    data: bytes = b""
 
 
-def configuration(machine_type: str) -> bytes:
-    """Return the section that names the machine type."""
+def configuration(machine_type: str, subsections: Iterable[bytes] = ()) -> bytes:
+    """Return the section that names the machine type; `subsections` follow in QEMU's order."""
     name = machine_type.encode()
-    return bytes([CONFIGURATION]) + _U32.pack(len(name)) + name
+    return bytes([CONFIGURATION]) + _U32.pack(len(name)) + name + b"".join(subsections)
+
+
+def subsection(name: str, version: int, payload: bytes) -> bytes:
+    """Return a subsection, which may stand where its section ends."""
+    text = name.encode()
+    return bytes([SUBSECTION, len(text)]) + text + _U32.pack(version) + payload
 
 
 def section_start(section: Section) -> bytes:
@@ -116,6 +160,21 @@ def footer(section_id: int) -> bytes:
     return bytes([FOOTER]) + _U32.pack(section_id)
 
 
+def global_state(run_state: str) -> bytes:
+    """Return the payload of "globalstate": u32 size, terminator included, and 100 bytes."""
+    text = run_state.encode() + b"\0"
+    return _U32.pack(len(text)) + text.ljust(_RUN_STATE_SIZE, b"\0")
+
+
+async def read_global_state(reader: Reader) -> str:
+    """Read the payload of "globalstate"; returns the run state's name."""
+    size = await read_u32(reader)
+    text = await reader.read(_RUN_STATE_SIZE)
+    if not 0 < size <= _RUN_STATE_SIZE:
+        raise WireError(f"Received invalid runstate of {size} bytes")
+    return _decode(text[: size - 1])
+
+
 def state(value: dict[str, Any]) -> bytes:
     """Return a section's payload: u32 length and JSON."""
     text = _encode(value).encode()
@@ -126,6 +185,11 @@ def description(devices: list[dict[str, Any]]) -> bytes:
     """Return the closing JSON description of what the sections held."""
     text = _encode({"page_size": 4096, "devices": devices}).encode()
     return bytes([VMDESCRIPTION]) + _U32.pack(len(text)) + text
+
+
+def frame(code: int, data: bytes) -> bytes:
+    """Return one of QEMU's messages of the return path; behind COMMAND it is a command."""
+    return _FRAME.pack(code, len(data)) + data
 
 
 def command(code: int, body: dict[str, Any]) -> bytes:
@@ -200,9 +264,11 @@ async def read_state(reader: Reader, maximum: int = STATE_MAX) -> dict[str, Any]
 
 async def read_message(reader: Reader) -> Message:
     """Read a command (after its kind) or a message of the return path."""
-    code, size = struct.unpack(">HH", await reader.read(4))
+    code, size = _FRAME.unpack(await reader.read(_FRAME.size))
+    if code not in NAMES:
+        return Message(code, {}, await reader.read(size))
     if size != _U32.size:
-        raise WireError(f"unknown message 0x{code:x} of {size} bytes")
+        raise WireError(f"malformed message 0x{code:x} of {size} bytes")
     return Message(code, await read_state(reader, MESSAGE_MAX))
 
 

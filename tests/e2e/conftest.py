@@ -193,6 +193,7 @@ class Relay:
 
     `tamper(forth, data, fds)` sees each piece, `forth` from source to destination, and
     returns what goes on, or None to cut the connection. Without it descriptors are lost.
+    What a reader that has left does not take is dropped: its last words still come back.
     """
 
     def __init__(self, path, target, tamper=None, size=1 << 16) -> None:
@@ -235,12 +236,14 @@ class Relay:
     def _pass_on_one(self, forth, here, there) -> bool:
         if self._tamper is None:
             data = here.recv(self._size)
-            there.sendall(data)
+            with suppress(BrokenPipeError):
+                there.sendall(data)
             return bool(data)
         data, fds, _, _ = socket.recv_fds(here, self._size, 16)
         passed = self._tamper(forth, data, fds) if data else None
         if passed is not None:
-            socket.send_fds(there, *passed)
+            with suppress(BrokenPipeError):
+                socket.send_fds(there, *passed)
         for fd in fds:
             os.close(fd)
         return passed is not None

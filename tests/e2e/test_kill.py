@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from qemu_sim.hooks import POINTS, SOURCE_POINTS
+from qemu_sim.hooks import POINTS, RARE_POINTS, SOURCE_POINTS
 
 # What becomes of TAP and disk.
 SOURCE = "the source goes on"
@@ -23,8 +23,11 @@ SOURCE_KILLED = {
     "connected": GONE,
     "offer-sent": GONE,
     "answer-received": GONE,
+    "active": GONE,
     "before-stop": GONE,
     "stopped": GONE,
+    "device": GONE,
+    "device-sent": GONE,
     "descriptors-sent": DESTINATION_CONT,
     "ready-received": DESTINATION_CONT,
     "commit-sent": DESTINATION,
@@ -32,6 +35,7 @@ SOURCE_KILLED = {
     "accepted": GONE,
     "offer-received": GONE,
     "answer-sent": GONE,
+    "device-loaded": DESTINATION_CONT,
     "descriptors-received": DESTINATION_CONT,
     "ready-sent": DESTINATION_CONT,
     "commit-received": DESTINATION,
@@ -41,8 +45,11 @@ DESTINATION_KILLED = {
     "connected": SOURCE,
     "offer-sent": SOURCE,
     "answer-received": SOURCE,
+    "active": SOURCE,
     "before-stop": SOURCE,
     "stopped": SOURCE,
+    "device": SOURCE,
+    "device-sent": SOURCE,
     "descriptors-sent": SOURCE,
     "ready-received": SOURCE,
     "commit-sent": SOURCE_CONT,
@@ -50,6 +57,7 @@ DESTINATION_KILLED = {
     "accepted": SOURCE,
     "offer-received": SOURCE,
     "answer-sent": SOURCE,
+    "device-loaded": SOURCE,
     "descriptors-received": SOURCE,
     "ready-sent": SOURCE_CONT,
     "commit-received": SOURCE_CONT,
@@ -57,13 +65,14 @@ DESTINATION_KILLED = {
 }
 # Who serves while the migration is held there, both sides being alive.
 SOURCE_SERVES = {
-    *("connected", "offer-sent", "answer-received", "before-stop"),
+    *("connected", "offer-sent", "answer-received", "active", "before-stop"),
     *("accepted", "offer-received", "answer-sent"),
 }
 DESTINATION_SERVES = {"commit-sent", "started-received", "started"}
 # (victim, point): where the other side must be, or go to, for the case to be just that one.
 ALSO_HELD = {
     ("source", "answer-sent"): "answer-received",
+    ("source", "device-loaded"): "descriptors-sent",
     ("source", "ready-sent"): "ready-received",
     ("destination", "commit-sent"): "commit-received",
     ("destination", "ready-sent"): "commit-sent",
@@ -183,7 +192,8 @@ def test_the_destination_is_killed_at_any_moment(net_world, wait, delay):
 
 
 def test_each_point_is_tried():
-    assert set(SOURCE_KILLED) == set(DESTINATION_KILLED) == set(POINTS)
+    not_here = {"setup", *RARE_POINTS}  # no destination takes part; not passed
+    assert set(SOURCE_KILLED) == set(DESTINATION_KILLED) == set(POINTS) - not_here
 
 
 def _hold(source, destination, side, point):

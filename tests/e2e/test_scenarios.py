@@ -238,7 +238,7 @@ def test_what_the_guest_knows_is_copied_over_tcp(disk_world, make_disk):
 def test_cancel_at_each_point_before_commit(world):
     """The source goes on at once, each time, and the last attempt succeeds."""
     source, destination = world.pair()
-    for point in BEFORE_COMMIT:
+    for point in BEFORE_COMMIT[1:]:  # at "setup" no destination takes part
         source.hold(point)
         migration = source.start_migration(destination)
         source.wait_held(point)

@@ -9,6 +9,7 @@ from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.options import MachineOptions
 
 MIB = 1 << 20
+SNAPSHOT = [{"capability": "background-snapshot", "state": True}]
 MULTIFD = [{"capability": "multifd", "state": True}]
 
 
@@ -28,17 +29,18 @@ async def waiting():
 
 async def test_the_source_names_them_all(machine):
     machine.check_may_migrate()
-    machine.capabilities.set(MULTIFD)
+    machine.capabilities.set(SNAPSHOT)
     machine.parameters.set({"mode": "cpr-reboot"})
-    text = r"^Migration with multifd, mode=cpr-reboot is not simulated by qemu-sim$"
+    text = r"^Migration with background-snapshot, mode=cpr-reboot is not simulated by qemu-sim$"
     with pytest.raises(QMPError, match=text):
         machine.check_may_migrate()
 
 
 async def test_the_destination_does_not_listen(waiting, tmp_path):
-    waiting.capabilities.set(MULTIFD)
+    waiting.capabilities.set(SNAPSHOT)
     socket = tmp_path / "in.sock"
-    with pytest.raises(QMPError, match=r"^Migration with multifd is not simulated by qemu-sim$"):
+    text = r"^Migration with background-snapshot is not simulated by qemu-sim$"
+    with pytest.raises(QMPError, match=text):
         await waiting.listen_for_migration(UnixAddress(str(socket)), exit_on_error=True)
     assert not socket.exists()
 

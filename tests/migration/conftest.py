@@ -15,11 +15,18 @@ from qemu_sim.hooks import Hooks
 from qemu_sim.io.address import UnixAddress
 from qemu_sim.migration import transfer
 from qemu_sim.migration.migration import Migration
+from qemu_sim.migration.status import TRANSITIONS
 from qemu_sim.virtio.memory import GuestMemory
 
-STATUSES = frozenset(
-    {"setup", "active", "device", "completed", "failing", "failed", "cancelling", "cancelled"}
-)
+STATUSES = frozenset(TRANSITIONS)
+
+
+@dataclass
+class FakeCapabilities:
+    names: set[str] = field(default_factory=set)
+
+    def enabled(self, name: str) -> bool:
+        return name in self.names
 
 
 class FakeBackend:
@@ -113,6 +120,8 @@ class FakeMachine:
     devices: list[FakeDevice]
     memory: GuestMemory
     machine_type: str = "fake-1.0"
+    uuid: str | None = None
+    capabilities: FakeCapabilities = field(default_factory=FakeCapabilities)
     transfer_by_default: bool = True
     state_name: str = "running"
     start_paused: bool = False

@@ -13,6 +13,7 @@ from qemu_sim.fds import open_descriptors
 from qemu_sim.hooks import DESTINATION_POINTS, SOURCE_POINTS
 
 BOTH = ["nic0", "nic1"]
+BEFORE_COMMIT = SOURCE_POINTS[SOURCE_POINTS.index("connected") : SOURCE_POINTS.index("commit-sent")]
 
 
 def census():
@@ -79,44 +80,6 @@ async def test_a_listed_device_moves_and_the_other_is_reopened(make_pair):
         }
 
 
-async def test_without_the_flag_nothing_is_offered(make_pair):
-    pair = await make_pair(shared=False)
-    pair.source.memory.write(5000, b"kept")
-    pair.listen()
-    pair.migrate(hand_over=False)
-    assert await pair.ended() == ("completed", "completed")
-    assert "backend-transfer" not in pair.source.migration.query()
-    assert pair.destination.memory.read(5000, 4) == b"kept"
-
-
-async def test_without_the_flag_a_destination_that_cannot_open_fails_in_time(make_pair):
-    pair = await make_pair(shared=False)
-
-    async def busy():
-        raise QMPError("could not configure /dev/net/tun (tap0): Device or resource busy")
-
-    pair.destination.devices[1].open = busy
-    pair.listen()
-    pair.migrate(hand_over=False)
-    assert await pair.ended() == ("failed", "failed")
-    assert pair.source.serving == BOTH
-    assert "STOP" not in pair.source.log
-    assert "Device 'nic1': could not configure" in pair.source.migration.query()["error-desc"]
-
-
-@pytest.mark.parametrize("point", DESTINATION_POINTS[:-2])
-async def test_without_the_flag_a_source_hears_of_each_failure(make_pair, point):
-    pair = await make_pair(shared=False)
-    pair.listen()
-    faults.arm(pair.destination.hooks, "refuse", point)
-    pair.migrate(hand_over=False)
-    assert await pair.ended() == ("failed", "failed")
-    assert pair.destination.state_name == "inmigrate"
-    if pair.source.state_name != "running":  # commit was on its way: 'cont' is the way back
-        assert point == "ready-sent"
-        assert "'cont' takes it back" in pair.source.migration.query()["error-desc"]
-
-
 @pytest.mark.parametrize(
     ("names", "text"),
     [
@@ -171,7 +134,7 @@ async def test_without_a_list_what_is_refused_is_reopened(make_pair):
     ]
 
 
-@pytest.mark.parametrize("point", SOURCE_POINTS[: SOURCE_POINTS.index("commit-sent")])
+@pytest.mark.parametrize("point", BEFORE_COMMIT)
 async def test_cancel_anywhere_before_commit(make_pair, point):
     pair = await make_pair()
     before = census()
@@ -185,6 +148,16 @@ async def test_cancel_anywhere_before_commit(make_pair, point):
     assert pair.source.serving == BOTH
     await pair.destination.migration.close()
     assert census() == before
+
+
+async def test_cancel_before_it_connects(make_pair):
+    pair = await make_pair()
+    pair.source.hooks.hold("setup")
+    pair.migrate()
+    assert await pair.source.held.get() == "setup"
+    pair.source.migration.cancel()
+    assert await pair.source.until("cancelled", "failed") == "cancelled"
+    assert pair.source.log == ["setup", "cancelling", "cancelled"]
 
 
 @pytest.mark.parametrize("hand_over", [False, True])
@@ -296,7 +269,7 @@ async def test_a_destination_that_refuses_leaves_one_owner_or_none(make_pair, po
         assert pair.source.serving == BOTH
 
 
-@pytest.mark.parametrize("point", SOURCE_POINTS[: SOURCE_POINTS.index("commit-sent")])
+@pytest.mark.parametrize("point", BEFORE_COMMIT)
 async def test_a_source_that_fails_goes_on_as_before(make_pair, point):
     pair = await make_pair()
     pair.listen()

@@ -16,6 +16,7 @@ OURS = {
     "x-sim-query-guest",
     "x-sim-migration-hold",
     "x-sim-migration-release",
+    "x-sim-migration-step",
     "x-sim-inject-fault",
     "x-sim-clock-advance",
 }
@@ -61,7 +62,7 @@ def test_has_the_form_of_qemus_introspection(profile, merged):
 
 
 def test_migration_points_are_those_that_exist(merged):
-    assert tuple(merged.by_name["SimMigrationPoint"]["values"]) == POINTS
+    assert set(merged.by_name["SimMigrationPoint"]["values"]) == set(POINTS)
     with pytest.raises(QMPError, match="Parameter 'at' does not accept value 'x'"):
         merged.check_arguments("x-sim-migration-hold", {"at": "x"})
 

@@ -1,0 +1,91 @@
+"""The source's side of QEMU's own migration: a stream, and a return path if that is on.
+
+QEMU: migration/migration.c (source_return_path_thread), migration/savevm.h (MIG_CMD_*)
+
+With the capability `return-path` the source hears that the destination is there before it
+stops, and that it has started before it is completed. An explicit "failed" is a way back,
+because such a destination has not started. When the word is lost, nobody can know: the
+source holds what it has, stopped.
+
+Without it the stream may go into a file or a pipe, and as in QEMU the source is completed
+when all is written. A destination of ours that fails says so all the same before it
+closes, and a source of ours listens for a moment, so that mostly neither is lost.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from qemu_sim.errors import MigrationError, WireError
+from qemu_sim.wire import vmstream
+
+if TYPE_CHECKING:
+    from qemu_sim.migration.capabilities import Capabilities
+    from qemu_sim.migration.stream import Stream
+
+_PING = 1  # any number; it comes back
+_U32 = struct.Struct(">I")
+_FAILED = "Unable to write to socket: Broken pipe"  # what QEMU's source says of such an end
+_EARLY_SECONDS = 0.002  # a destination that refuses the configuration does it at once
+_LATE_SECONDS = 0.5  # loading what little state there is takes a few milliseconds
+
+
+class Plain:
+    """What a source says beside the state, and hears, when nothing was negotiated."""
+
+    ram_travels = False
+
+    def __init__(self, capabilities: Capabilities, stream: Stream) -> None:
+        self._stream = stream
+        self._has_return_path = stream.duplex and capabilities.enabled("return-path")
+        self._awaits_ack = capabilities.enabled("switchover-ack")
+        self.committed = False
+
+    async def open(self) -> None:
+        """Ask for the return path, and for a sign of life on it."""
+        stream = self._stream
+        if self._has_return_path:
+            stream.qemu_command(vmstream.COMMAND_OPEN_RETURN_PATH)
+            stream.qemu_command(vmstream.COMMAND_PING, _U32.pack(_PING))
+        else:
+            stream.write_only()
+        await stream.flush()
+
+    async def before_stop(self) -> None:
+        """Make sure that the destination wants the machine. Raises MigrationError if not."""
+        stream = self._stream
+        await stream.flush()
+        if self._has_return_path:
+            await self._expect(vmstream.RETURN_PONG, "the destination to answer a ping")
+            if self._awaits_ack:
+                await self._expect(vmstream.RETURN_SWITCHOVER_ACK, "the switchover-ack")
+        elif await stream.peer_is_gone(_EARLY_SECONDS):
+            raise MigrationError(_FAILED)
+
+    async def finish(self, stopped_at_ns: int | None) -> None:
+        """Wait for the destination's last word, as far as it has one."""
+        del stopped_at_ns  # nobody asks
+        stream = self._stream
+        await stream.flush()
+        if self._has_return_path:
+            self.committed = True  # the destination has all it needs
+            body = await self._expect(vmstream.RETURN_SHUT, "the destination to start")
+        else:
+            body = await stream.end_writing(_LATE_SECONDS)
+        if any(body):
+            self.committed = False  # it has not started, and never will
+            raise MigrationError(_FAILED)
+
+    def abort(self, reason: str) -> None:
+        """Say nothing: the end of the stream is enough."""
+
+    async def _expect(self, code: int, what: str) -> bytes:
+        self._stream.phase = what
+        message = await self._stream.read_reply()
+        if message.code == vmstream.RETURN_SHUT and any(message.data):
+            self.committed = False
+            raise MigrationError(_FAILED)
+        if message.code != code:
+            raise WireError(f"message 0x{message.code:x} where {what} was expected")
+        return message.data
