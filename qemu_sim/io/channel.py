@@ -116,10 +116,10 @@ class Channel:
             return
         view = memoryview(data)
         if not self._out:
-            view = view[self._try_send(view, fds) :]
-            if self._error is not None or not view:
+            sent = self._try_send(view, fds)
+            if sent == len(data) or self._error is not None:
                 return
-            fds = () if len(view) < len(data) else fds
+            view, fds = view[sent:], () if sent else fds
         if not self._out:
             self._loop.add_writer(self._fileno, self._writable)
             self._drained.clear()

@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.commands import registry
@@ -141,7 +142,7 @@ class Connection:
         """Answer `request` with what `outcome` returns or raises, at once or later."""
         try:
             result = outcome()
-            if isinstance(result, Coroutine):
+            if type(result) is CoroutineType:
                 self._begin(request, result)
             else:
                 self._session.reply(request, result)

@@ -64,7 +64,7 @@ class Profile:
         self._archive = archive
         self._extended: dict[str, Schema] = {}
 
-    @property
+    @cached_property
     def version(self) -> tuple[int, int, int]:
         """Major, minor, micro."""
         recorded = self._archive.head["version"]

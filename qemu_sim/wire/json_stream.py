@@ -92,6 +92,8 @@ class JsonStream:
 
 
 def _end_of_space(text: str, at: int) -> int:
+    if at == len(text) or text[at] == "{":  # nearly always
+        return at
     found = _SPACE.match(text, at)
     return found.end() if found else at
 

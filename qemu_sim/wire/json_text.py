@@ -76,13 +76,14 @@ def _walk(container: Any, depth: int) -> tuple[_Steps, str]:
     if type(container) is dict:
         layout = _layout if len(container) <= _MAX_CACHED_KEYS else _layout.__wrapped__
         befores, keys, closing = layout(tuple(container), depth)
-        return zip(befores, map(container.__getitem__, keys), strict=True), closing
+        # As many, always; and to say so takes longer than to begin.
+        return zip(befores, map(container.__getitem__, keys)), closing  # noqa: B905
     separator, opening, closing = _spacing(depth)
     if not container:
         return iter(()), f"[{closing}]"
     befores = [separator] * len(container)
     befores[0] = "[" + opening
-    return zip(befores, container, strict=True), closing + "]"
+    return zip(befores, container), closing + "]"  # noqa: B905
 
 
 @lru_cache(maxsize=1024)
