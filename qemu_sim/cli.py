@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # The module's main(arguments) returns the exit status.
 SUBCOMMANDS = {
     "commands": "qemu_sim.commands.listing",
+    "inspect": "qemu_sim.inspect.program",
     "profile": "qemu_sim.qapi.profile_program",
     "vhost-user-blk": "qemu_sim.vhost_user_blk.program",
 }
