@@ -18,7 +18,8 @@ import itertools
 import re
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from qemu_sim.errors import QMPError
 
@@ -144,11 +145,12 @@ class ManualClock:
             await self._quiet.wait()
 
 
-class _ManualTimer(NamedTuple):
+@dataclass(order=True, slots=True)
+class _ManualTimer:
     when: int
     number: int  # of two at once, the first asked for comes first
-    callback: Callable[[], None]
-    timers: list[_ManualTimer]
+    callback: Callable[[], None] = field(compare=False)
+    timers: list[_ManualTimer] = field(compare=False)
 
     def cancel(self) -> None:
         """Have the call not happen; nothing happens when it did."""

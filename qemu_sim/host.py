@@ -12,12 +12,13 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim import faults
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.machine.configuration import Configuration, Given, MonitorSpec, StartError
+from qemu_sim.machine.global_properties import GlobalProperties
 from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.settings import machine_options
-from qemu_sim.migration import address as migration_addresses
 from qemu_sim.monitor.chardev import MonitorChardev
 from qemu_sim.monitor.monitors import Monitors
 from qemu_sim.monitor.wire_log import WireLog
@@ -134,10 +135,6 @@ class Host:
 
     def _warn_of_globals(self) -> None:
         options = self.machine.options
-        if not options.globals:
-            return
-        from qemu_sim.machine.global_properties import GlobalProperties  # noqa: PLC0415 - few do
-
         defaults = GlobalProperties(self.machine.profile, options.globals, options.added_dialect)
         for text in defaults.unused({options.cpu.qom_type} if options.cpu else ()):
             self._say(f"warning: {text}")
@@ -174,8 +171,6 @@ class Host:
             for point in self._sim.get("hold", ()):
                 self.machine.hooks.hold(point)
             for text in self._sim.get("fault", ()):
-                from qemu_sim import faults  # noqa: PLC0415 - only tests need one
-
                 faults.arm_text(self.machine.hooks, text)
         except QMPError as error:
             raise StartError(f"-sim: {error}") from None
@@ -202,8 +197,8 @@ class Host:
             return
         with given.blame():
             channels = [given.values["channel"]] if "channel" in given.values else None
-            address = migration_addresses.parse(given.values.get("uri"), channels)
-            await self.machine.listen_for_migration(address, exit_on_error=True)
+            uri = given.values.get("uri")
+            await self.machine.listen_for_migration(uri, channels, None, exit_on_error=True)
 
 
 def _inherited(numbers: str | None) -> list[Fd]:

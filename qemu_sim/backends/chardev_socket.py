@@ -36,7 +36,7 @@ class ChardevSocket(Chardev):
         self._listener: socket.socket | None = None
         self._connected: asyncio.Future[socket.socket] | None = None
         self._name: str | None = None
-        self._bound: addresses.UnixAddress | addresses.InetAddress | None = None
+        self._bound: addresses.StreamAddress | None = None
 
     @property
     def is_open(self) -> bool:
@@ -48,7 +48,7 @@ class ChardevSocket(Chardev):
         """Whether descriptors can be passed."""
         if self._name is not None:
             return self._name.startswith("unix:")
-        return not isinstance(self.address, addresses.InetAddress)
+        return not isinstance(self.address, addresses.InetAddress | addresses.VsockAddress)
 
     @property
     def filename(self) -> str:

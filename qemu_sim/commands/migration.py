@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.commands.registry import command
+from qemu_sim.commands.registry import Monitor, command
 from qemu_sim.errors import QMPError
-from qemu_sim.io.address import InetAddress
 from qemu_sim.migration import address as addresses
 from qemu_sim.migration import transfer
+from qemu_sim.qapi import shape
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.migration.transport import Transport
 
 _NOT_LOCAL = "backend-transfer requires a UNIX domain socket channel"
 
 
-@command("migrate")
+@command("migrate", monitor=True)
 def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
     machine: Machine,
+    monitor: Monitor,
     *,
     uri: str | None = None,
     channels: list[dict[str, Any]] | None = None,
@@ -34,18 +36,21 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
 ) -> None:
     """Start to migrate this machine; the rest happens in the background."""
     del detach  # accepted and without meaning, as in QEMU
-    if blk or inc:
+    if (blk or inc) and any(drive.node is not None for drive in machine.board.drives.listed()):
         raise QMPError("block migration is not simulated by qemu-sim")
     if backend_transfer_devices is not None and not backend_transfer:
         raise QMPError("'backend-transfer-devices' requires 'backend-transfer'")
     machine.check_may_migrate(resume=resume)
-    address = addresses.parse(uri, channels)
-    is_unix = not isinstance(address, InetAddress)
-    if backend_transfer and not is_unix:
-        raise QMPError(_NOT_LOCAL)
-    machine.dialect.check_channel(is_unix=is_unix)
+
+    def find() -> Transport:
+        transport = addresses.parse(uri, channels, machine.profile.version)
+        if backend_transfer and not transport.can_carry_fds:
+            raise QMPError(_NOT_LOCAL)
+        machine.dialect.check_channel(is_unix=transport.can_carry_fds)
+        return transport
+
     plan = machine.dialect.plan(transfer=backend_transfer, names=backend_transfer_devices)
-    machine.migration.start(address, plan)
+    machine.migration.start(find, machine.access(monitor.named_fds), plan)
 
 
 @command("migrate_cancel")
@@ -54,24 +59,25 @@ def migrate_cancel(machine: Machine) -> None:
     machine.migration.cancel()
 
 
-@command("migrate-incoming")
+@command("migrate-incoming", monitor=True)
 async def migrate_incoming(
     machine: Machine,
+    monitor: Monitor,
     *,
     uri: str | None = None,
     channels: list[dict[str, Any]] | None = None,
     exit_on_error: bool = True,
 ) -> None:
     """Wait for a source, on a machine started with -incoming defer."""
-    machine.check_awaits_migration()
-    address = addresses.parse(uri, channels)
-    await machine.listen_for_migration(address, exit_on_error=exit_on_error)
+    await machine.listen_for_migration(
+        uri, channels, monitor.named_fds, exit_on_error=exit_on_error
+    )
 
 
 @command("query-migrate")
 def query_migrate(machine: Machine) -> dict[str, Any]:
     """Return status and progress, and what became of each backend."""
-    return machine.migration.query()
+    return shape.answer(machine.schema.by_name, "query-migrate", machine.migration.query())  # type: ignore[no-any-return]
 
 
 @command("query-backend-transfer")
@@ -91,7 +97,7 @@ def migrate_set_capabilities(machine: Machine, *, capabilities: list[dict[str, A
     """Switch capabilities on or off; all of them or, on an error, none."""
     if machine.migration.is_sending:
         raise QMPError("There's a migration process in progress")
-    started = machine.migration.status.value != "none" and machine.run_state.value == "inmigrate"
+    started = machine.migration.is_awaited
     machine.capabilities.set(capabilities, machine.parameters, incoming_started=started)
 
 

@@ -15,6 +15,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.io.channel import peer_credentials
 
 _UNIX_PATH_MAX = 107  # sizeof(sun_path) - 1, Linux include/uapi/linux/un.h
+_UINT32_MAX = (1 << 32) - 1
 _NO_NAME = "Name or service not known"
 
 
@@ -58,7 +59,22 @@ class FdAddress(NamedTuple):
         return f"fd:{self.name}"
 
 
-SocketAddress = UnixAddress | InetAddress | FdAddress
+class VsockAddress(NamedTuple):
+    """A virtual machine's context ID and a port, both strings as in QAPI. Linux: vsock(7)."""
+
+    cid: str
+    port: str
+
+    def to_qapi(self) -> dict[str, Any]:
+        """Return the QAPI SocketAddress."""
+        return {"type": "vsock", "cid": self.cid, "port": self.port}
+
+    def __str__(self) -> str:
+        return f"vsock:{self.cid}:{self.port}"
+
+
+StreamAddress = UnixAddress | InetAddress | VsockAddress
+SocketAddress = StreamAddress | FdAddress
 
 
 def unix_address(path: str) -> UnixAddress:
@@ -83,6 +99,14 @@ def inet_address(text: str) -> InetAddress:
     return InetAddress(host, port)
 
 
+def vsock_address(text: str) -> VsockAddress:
+    """Read `CID:PORT`. Raises QMPError in QEMU's words; the numbers are read when used."""
+    cid, _, port = text.partition(":")
+    if not cid or not port:
+        raise QMPError(f"error parsing address '{text}'")
+    return VsockAddress(cid, port)
+
+
 def from_qapi(address: dict[str, Any]) -> SocketAddress:
     """Read a (flat) QAPI SocketAddress that was already checked against the schema."""
     kind = address["type"]
@@ -92,10 +116,12 @@ def from_qapi(address: dict[str, Any]) -> SocketAddress:
         return InetAddress(address["host"], address["port"])
     if kind == "fd":
         return FdAddress(address["str"])
+    if kind == "vsock":
+        return VsockAddress(address["cid"], address["port"])
     raise QMPError(f"socket address type '{kind}' is not simulated by qemu-sim")
 
 
-async def connect(address: UnixAddress | InetAddress) -> socket.socket:
+async def connect(address: StreamAddress) -> socket.socket:
     """Connect a non-blocking stream socket, to the first address of a host that answers.
 
     Raises QMPError `Failed to connect to '…': …`, as QEMU words it.
@@ -104,7 +130,7 @@ async def connect(address: UnixAddress | InetAddress) -> socket.socket:
     for family, target in await _targets(address):
         sock = _stream_socket(family)
         try:
-            if family != socket.AF_UNIX:
+            if family in (socket.AF_INET, socket.AF_INET6):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().sock_connect(sock, target)
         except OSError as error:
@@ -118,7 +144,7 @@ async def connect(address: UnixAddress | InetAddress) -> socket.socket:
     raise QMPError(f"Failed to connect to '{_bare(address)}': {os.strerror(failure.errno or 0)}")
 
 
-def listen(address: UnixAddress | InetAddress, backlog: int = 1) -> socket.socket:
+def listen(address: StreamAddress, backlog: int = 1) -> socket.socket:
     """Bind and listen, at the first address of a host that is free.
 
     A unix socket is 0600 from birth and replaces a stale file.
@@ -126,6 +152,8 @@ def listen(address: UnixAddress | InetAddress, backlog: int = 1) -> socket.socke
     """
     if isinstance(address, UnixAddress):
         return _listen_unix(address.path, backlog)
+    if isinstance(address, VsockAddress):
+        return _listen_vsock(address, backlog)
     try:
         found = socket.getaddrinfo(
             address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -147,7 +175,7 @@ def listen(address: UnixAddress | InetAddress, backlog: int = 1) -> socket.socke
     raise QMPError(f"Failed to find an available port: {os.strerror(failure.errno or 0)}")
 
 
-def absolute(address: UnixAddress | InetAddress) -> UnixAddress | InetAddress:
+def absolute(address: StreamAddress) -> StreamAddress:
     """Return an address that stays right when the working directory changes, as a daemon's does."""
     if isinstance(address, UnixAddress):
         return address._replace(path=os.path.abspath(address.path))
@@ -162,7 +190,7 @@ def bound_as(sock: socket.socket) -> UnixAddress | InetAddress:
     return InetAddress(name[0], str(name[1]))
 
 
-def remove_path(address: UnixAddress | InetAddress) -> None:
+def remove_path(address: StreamAddress) -> None:
     """Remove the file of a unix socket that listens no more."""
     if isinstance(address, UnixAddress):
         _remove_socket(address.path)
@@ -179,14 +207,18 @@ def bound_address(sock: socket.socket) -> dict[str, Any]:
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return {"path": name, "type": "unix"}
+    if sock.family == socket.AF_VSOCK:
+        return {"port": str(name[1]), "cid": str(name[0]), "type": "vsock"}
     family = {"ipv4": True} if sock.family == socket.AF_INET else {"ipv6": True}
     return {"port": str(name[1]), **family, "host": name[0], "type": "inet"}
 
 
-async def _targets(address: UnixAddress | InetAddress) -> list[tuple[int, Any]]:
+async def _targets(address: StreamAddress) -> list[tuple[int, Any]]:
     """Return family and address of each place to connect to."""
     if isinstance(address, UnixAddress):
-        return [(socket.AF_UNIX, address.path)]
+        return [(socket.AF_UNIX, unix_address(address.path).path)]
+    if isinstance(address, VsockAddress):
+        return [(socket.AF_VSOCK, _vsock_target(address))]
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
@@ -202,6 +234,7 @@ def _unresolved(address: InetAddress, error: socket.gaierror | UnicodeError) -> 
 
 
 def _listen_unix(path: str, backlog: int) -> socket.socket:
+    unix_address(path)
     sock = _stream_socket(socket.AF_UNIX)
     # The mode must be right before anybody can connect, so not by chmod.
     umask = os.umask(0o177)
@@ -219,6 +252,26 @@ def _listen_unix(path: str, backlog: int) -> socket.socket:
     return sock
 
 
+def _listen_vsock(address: VsockAddress, backlog: int) -> socket.socket:
+    target = _vsock_target(address)
+    sock = _stream_socket(socket.AF_VSOCK)
+    try:
+        sock.bind(target)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise QMPError(f"Failed to bind socket: {os.strerror(error.errno or 0)}") from None
+    return sock
+
+
+def _vsock_target(address: VsockAddress) -> tuple[int, int]:
+    """Return the numbers. Raises QMPError in QEMU's words."""
+    for name, text in (("cid", address.cid), ("port", address.port)):
+        if not text.isdecimal() or int(text) > _UINT32_MAX:
+            raise QMPError(f"Failed to parse {name} '{text}'")
+    return int(address.cid), int(address.port)
+
+
 def _remove_socket(path: str) -> None:
     """Remove a stale socket, but never a file of another kind."""
     try:
@@ -229,12 +282,18 @@ def _remove_socket(path: str) -> None:
 
 
 def _stream_socket(family: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    except OSError as error:  # a kernel need not know vsock, nor IPv6
+        reason = os.strerror(error.errno or 0)
+        raise QMPError(f"Failed to create socket family {int(family)}: {reason}") from None
     sock.setblocking(False)
     return sock
 
 
-def _bare(address: UnixAddress | InetAddress) -> str:
+def _bare(address: StreamAddress) -> str:
     if isinstance(address, UnixAddress):
         return address.path
+    if isinstance(address, VsockAddress):
+        return f"{address.cid}:{address.port}"
     return f"{address.host}:{address.port}"

@@ -51,6 +51,7 @@ class Channel:
     """
 
     duplex = True  # the peer can answer on it
+    name = "socket"  # what QEMU's errors call it
 
     def __init__(self, sock: socket.socket, *, lingers: bool = False) -> None:
         """Take ownership of `sock`, a connected stream socket."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 
 
 async def readable(fileno: int) -> None:
@@ -13,3 +14,16 @@ async def readable(fileno: int) -> None:
         await ready.wait()
     finally:
         loop.remove_reader(fileno)
+
+
+async def has_input(fileno: int) -> None:
+    """Return once there is data, or the end of a socket's.
+
+    The end of a pipe alone is nothing to read (poll(2), POLLHUP without POLLIN): QEMU goes
+    on waiting then, for ever, and so does this.
+    """
+    await readable(fileno)
+    poll = select.poll()
+    poll.register(fileno, select.POLLIN)
+    if not any(found & select.POLLIN for _, found in poll.poll(0)):
+        await asyncio.get_running_loop().create_future()

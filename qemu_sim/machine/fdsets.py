@@ -68,6 +68,22 @@ class FdSets:
         except OSError as error:
             raise QMPError(f"Could not open '{path}': {error.strerror}") from None
 
+    def reopen(self, path: str, flags: int) -> Fd | None:
+        """Duplicate the descriptor that /dev/fdset/N names, as `open`; None for another path.
+
+        Raises QMPError in the words that QEMU has since 9.1.
+        """
+        if not path.startswith(_DIRECTORY):
+            return None
+        try:
+            return self._duplicate(path.removeprefix(_DIRECTORY), flags)
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                raise QMPError(
+                    f"Failed to find file descriptor with matching flags=0x{flags:x}"
+                ) from None
+            raise QMPError(f"Failed to find fdset {path}") from None
+
     def _duplicate(self, name: str, flags: int) -> Fd:
         if not name.isdecimal():
             raise _error(errno.EINVAL)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim import clock as clocks
 from qemu_sim.errors import QMPError
 from qemu_sim.hooks import Hooks
-from qemu_sim.io.address import UnixAddress
 from qemu_sim.machine.announcements import Announcements
 from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
@@ -25,21 +24,22 @@ from qemu_sim.machine.cpus import CPUs
 from qemu_sim.machine.dirty_rate import DirtyRate
 from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
+from qemu_sim.machine.global_properties import GlobalProperties
 from qemu_sim.machine.jobs import Jobs
+from qemu_sim.machine.migration_settings import MigrationSettings
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
+from qemu_sim.migration import address as addresses
+from qemu_sim.migration.migration import Migration
+from qemu_sim.migration.transfer import is_on_by_default
+from qemu_sim.migration.transport import Access
 from qemu_sim.qapi import profile as profiles
+from qemu_sim.qapi.device_properties import parse_device_properties
 
 if TYPE_CHECKING:
-    from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
-    from qemu_sim.io.address import InetAddress
-    from qemu_sim.machine.migration_settings import MigrationSettings
+    from qemu_sim.fds import Fd
     from qemu_sim.machine.options import MachineOptions
-    from qemu_sim.migration.capabilities import Capabilities
-    from qemu_sim.migration.dialects.dialect import Dialect
-    from qemu_sim.migration.migration import Migration
-    from qemu_sim.migration.parameters import Parameters
     from qemu_sim.migration.stream import Trace
     from qemu_sim.qapi.schema import Schema
     from qemu_sim.virtio.memory import GuestMemory
@@ -63,7 +63,15 @@ class Machine:
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
         self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))
-        self.board.opens_late = self._opens_late
+        settings = MigrationSettings(self)
+        self.capabilities, self.parameters = settings.capabilities, settings.parameters
+        self.dialect = settings.dialect
+        self.board.opens_late = self.dialect.opens_late
+        self.migration = Migration(
+            self,
+            phase_timeout=options.phase_timeout,
+            statuses=self._statuses,
+        )
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets, self.clock)
         self.cpus = CPUs(options)
@@ -82,40 +90,13 @@ class Machine:
         schema = profile.extended_schema(dialect) if dialect else profile.schema
         return schema.rejecting(options.rejected)
 
-    @cached_property
-    def migration(self) -> Migration:
-        """The migration from here or to here, or none yet."""
-        from qemu_sim.migration.migration import Migration  # noqa: PLC0415 - not at a start
-
-        return Migration(
-            self,
-            phase_timeout=self.options.phase_timeout,
-            check_peer=self.options.check_peer,
-            statuses=self._statuses,
-        )
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Migration capabilities."""
-        return self._settings.capabilities
-
-    @property
-    def parameters(self) -> Parameters:
-        """Migration parameters."""
-        return self._settings.parameters
-
-    @property
-    def dialect(self) -> Dialect:
-        """How a backend transfer is asked for."""
-        return self._settings.dialect
-
     # The machine's life.
 
     async def start(self) -> None:
         """Run, unless started paused, waiting for a migration, or told to wait before that."""
         waits = self.options.incoming or self.options.start_paused
         if self.is_initialized and not waits:
-            await self._go_on()
+            await self.cont()
 
     async def initialize(self) -> None:
         """End the phase of --preconfig, and start."""
@@ -134,9 +115,7 @@ class Machine:
 
     async def cont(self) -> None:
         """Start the guest (RESUME). Raises QMPError in QEMU's words."""
-        await self._go_on(await self.migration.reclaim())
-
-    async def _go_on(self, reclaimed: str | None = None) -> None:
+        reclaimed = await self.migration.reclaim()
         if self.run_state.value == "inmigrate" or self.run_state.running:
             return
         if self.run_state.value == "finish-migrate":
@@ -186,8 +165,7 @@ class Machine:
 
     async def close(self) -> None:
         """Give back everything the machine holds."""
-        if "migration" in vars(self):
-            await self.migration.close()
+        await self.migration.close()
         self.jobs.close()
         self.board.close()
         self.cpus.close()
@@ -223,14 +201,29 @@ class Machine:
             raise QMPError("'-incoming' was not specified on the command line")
 
     async def listen_for_migration(
-        self, address: UnixAddress | InetAddress, *, exit_on_error: bool
+        self,
+        uri: str | None,
+        channels: list[dict[str, Any]] | None,
+        named_fds: dict[str, Fd] | None,
+        *,
+        exit_on_error: bool,
     ) -> None:
-        """Wait for a source at `address`. Raises QMPError in QEMU's words."""
+        """Wait for a source; `named_fds` are the client's. Raises QMPError in QEMU's words."""
         self.check_awaits_migration()
+        if self.migration.is_awaited:
+            raise QMPError("The incoming migration has already been started")
         self._refuse_not_simulated()
-        self.dialect.check_channel(is_unix=isinstance(address, UnixAddress))
+        if self.profile.version < addresses.CHANNELS_SINCE:
+            self.events.emit("MIGRATION", {"status": "setup"})  # whoever asked for such events
+        transport = addresses.parse(uri, channels, self.profile.version)
+        self.dialect.check_channel(is_unix=transport.can_carry_fds)
         await self.dialect.open_early()
-        self.migration.listen(address, exit_on_error=exit_on_error)
+        self.migration.listen(transport, self.access(named_fds), exit_on_error=exit_on_error)
+
+    def access(self, named_fds: dict[str, Fd] | None) -> Access:
+        """What a transport may use for a client whose `getfd` named these descriptors."""
+        check_peer, reopen = self.options.check_peer, self.fdsets.reopen
+        return Access(self.profile.version, check_peer, reopen, named_fds)
 
     # What a migration needs of a machine.
 
@@ -262,7 +255,7 @@ class Machine:
     @property
     def transfer_by_default(self) -> bool:
         """What `backend-transfer=auto` means for this machine type."""
-        return self._settings.transfer_by_default
+        return is_on_by_default(self.machine_type, self.profile.newest_machines)
 
     def stop_for_migration(self) -> None:
         """Halt the guest; the run state becomes finish-migrate."""
@@ -346,10 +339,6 @@ class Machine:
         )
 
     def _check_properties(self, kind: str, given: dict[str, Any], typed: bool) -> dict[str, Any]:
-        # Only machines with devices need these.
-        from qemu_sim.machine.global_properties import GlobalProperties  # noqa: PLC0415
-        from qemu_sim.qapi.device_properties import parse_device_properties  # noqa: PLC0415
-
         options, is_old = self.options, not self.transfer_by_default
         defaults = self.dialect.old_defaults(kind) if is_old else {}
         defaults |= GlobalProperties(self.profile, options.globals, options.added_dialect).of(kind)
@@ -361,17 +350,6 @@ class Machine:
         from qemu_sim.machine import nics  # noqa: PLC0415 - the NIC's type costs start-up time
 
         nics.announce(self.board, names)
-
-    @cached_property
-    def _settings(self) -> MigrationSettings:
-        from qemu_sim.machine.migration_settings import (  # noqa: PLC0415 - not at a start
-            MigrationSettings,
-        )
-
-        return MigrationSettings(self)
-
-    def _opens_late(self, netdev: Netdev) -> bool:
-        return self.dialect.opens_late(netdev)
 
     def _sampled_memory(self) -> GuestMemory | None:
         return None if self.machine_type == "none" else self.board.memory

@@ -5,9 +5,8 @@ QEMU: qemu-options.hx; our own settings are those of `-sim`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from qemu_sim.machine.topology import Topology
 from qemu_sim.qapi.extension import DEVICES
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from qemu_sim.machine.global_properties import Global
 
 MIB = 1 << 20
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ONE_CPU = Topology(1, 1, {})
 
 
-class MachineOptions(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MachineOptions:
     """Settings of one machine; the defaults are QEMU's.
 
     `properties` are those of the machine object that were given, by their QOM name.
@@ -39,7 +38,7 @@ class MachineOptions(NamedTuple):
     debug_threads: bool = False
     uuid: str | None = None
     machine_type: str = "none"
-    properties: Mapping[str, Any] = _NOTHING
+    properties: dict[str, Any] = field(default_factory=dict)
     accelerator: str = "tcg"
     cpu: CpuModel | None = None
     topology: Topology = _ONE_CPU
@@ -48,7 +47,7 @@ class MachineOptions(NamedTuple):
     memory_backend: str | None = None
     start_paused: bool = False
     preconfig: bool = False
-    actions: Mapping[str, str] = _NOTHING
+    actions: dict[str, str] = field(default_factory=dict)
     incoming: bool = False
     profile: str | None = None
     extensions: bool = True

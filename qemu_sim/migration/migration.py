@@ -14,8 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
-from qemu_sim.io import address as addresses
-from qemu_sim.migration import peer
+from qemu_sim.migration import address as addresses
 from qemu_sim.migration.incoming import Destination, Incoming
 from qemu_sim.migration.outgoing import Outgoing, Source
 from qemu_sim.migration.progress import Progress
@@ -24,14 +23,14 @@ from qemu_sim.migration.stream import Stream
 from qemu_sim.migration.take_over import SourceLostError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
-    from qemu_sim.io.address import InetAddress, UnixAddress
     from qemu_sim.migration.transfer import Plan
+    from qemu_sim.migration.transport import Access, Arrival, Opening, Transport
 
 _log = logging.getLogger(__name__)
 
+_DEVICE_ALWAYS_SINCE = (10, 0, 0)  # before, only after a pause for the client
 _EXPECTED = (MigrationError, WireError, QMPError, OSError)
 
 
@@ -68,35 +67,41 @@ class Migration:
         machine: Migratable,
         *,
         phase_timeout: float,
-        check_peer: bool,
         statuses: Callable[[], frozenset[str]],
     ) -> None:
         """`phase_timeout` in seconds; `statuses` are those the profile's QEMU knows."""
         self._machine = machine
         self._phase_timeout = phase_timeout
-        self._check_peer = check_peer
         self.status = Status(machine.migration_moved, statuses)
         self._task: asyncio.Task[None] | None = None
         self._continue = asyncio.Event()
         self._begun = False  # whether `_send` has run its first step
+        self._skips_device = False
         self._outgoing: Outgoing | None = None
         self._incoming: Incoming | None = None
         self._progress = Progress()
         self._plan: Plan | None = None
-        self._listening: list[dict[str, Any]] = []
+        self._arrival: Arrival | None = None
+        self.receives = False
         self._error: str | None = None
 
-    def start(self, address: UnixAddress | InetAddress, plan: Plan | None) -> None:
-        """Begin to migrate to `address`; the rest happens in the background.
+    def start(self, find: Callable[[], Transport], access: Access, plan: Plan | None) -> None:
+        """Begin to migrate to what `find` returns; the rest happens in the background.
 
-        Raises QMPError in QEMU's words when the machine cannot migrate now.
+        Raises QMPError in QEMU's words when the machine cannot migrate now, or not there.
         """
         if self.status.under_way:
             raise QMPError("There's a migration process in progress")
+        found = find() if access.version >= addresses.CHANNELS_SINCE else None
         self._reset(plan)
         self._begun = False
+        self._skips_device = access.version < _DEVICE_ALWAYS_SINCE
         self.status.move("setup")
-        self._task = asyncio.get_running_loop().create_task(self._send(address))
+        try:
+            opening = (found or find()).connect(access)
+        except QMPError as error:
+            raise self._failed_at_once(error) from None
+        self._task = asyncio.get_running_loop().create_task(self._send(opening))
 
     def cancel(self) -> None:
         """Cancel an outgoing migration. Nothing happens when there is none, or after commit."""
@@ -118,24 +123,30 @@ class Migration:
             raise QMPError(f"Migration not in expected state: {self.status.value}")
         self._continue.set()
 
-    def listen(self, address: UnixAddress | InetAddress, *, exit_on_error: bool) -> None:
-        """Wait for a source at `address`. Raises QMPError in QEMU's words."""
-        if self.status.under_way:
-            raise QMPError("The incoming migration has already been started")
+    def listen(self, transport: Transport, access: Access, *, exit_on_error: bool) -> None:
+        """Wait for a source on `transport`. Raises QMPError in QEMU's words."""
         if self._incoming is not None:
             raise QMPError("the machine of a lost source is held here: 'cont' takes it over")
-        listener = addresses.listen(address)
         self._reset(None)
-        self._listening = [addresses.bound_address(listener)]
-        self.status.move("setup")
+        self.receives = True
+        if access.version >= addresses.CHANNELS_SINCE:
+            if self.status.value == "setup":  # where a failure below leaves it
+                raise QMPError("Illegal migration incoming state: setup")
+            self.status.move("setup")
+        self._arrival = transport.listen(access)
         self._task = asyncio.get_running_loop().create_task(
-            self._receive(listener, address, exit_on_error)
+            self._receive(self._arrival, exit_on_error)
         )
 
     @property
     def is_sending(self) -> bool:
         """Whether an outgoing migration is under way."""
-        return self.status.under_way and not self._listening
+        return self.status.under_way and not self.receives
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a source may come, or is there."""
+        return self._task is not None and not self._task.done() and self.receives
 
     @property
     def plan(self) -> Plan | None:
@@ -165,12 +176,11 @@ class Migration:
     def query(self) -> dict[str, Any]:
         """Return the QAPI MigrationInfo."""
         status = self.status.value
-        if status == "none":
-            return {}
-        info: dict[str, Any] = {"status": status}
-        if self._listening and status in ("setup", "active"):
-            info["socket-address"] = self._listening
-        elif not self._listening:
+        info: dict[str, Any] = {} if status == "none" else {"status": status}
+        bound = self._arrival.bound if self._arrival is not None else ()
+        if bound and status in ("none", "setup", "active"):
+            info["socket-address"] = list(bound)
+        if not self.receives:
             info |= self._progress.to_qapi(status, self._machine.memory.size, self._outgoing)
         if status == "failed" and self._error is not None:
             info["error-desc"] = self._error
@@ -192,17 +202,28 @@ class Migration:
     def _reset(self, plan: Plan | None) -> None:
         self._plan = plan
         self._progress = Progress()
-        self._listening = []
+        self._arrival = None
+        self.receives = False
         self._error = None
 
-    async def _send(self, address: UnixAddress | InetAddress) -> None:
+    def _failed_at_once(self, error: QMPError) -> QMPError:
+        """Fail before anything is under way; returns what the client is told."""
+        self.status.move("failing")
+        if isinstance(error, addresses.UnknownProtocolError):
+            error = QMPError("Parameter 'uri' expects a valid migration protocol")
+        else:
+            self._error = str(error)
+        self.status.move("failed")
+        return error
+
+    async def _send(self, opening: Opening) -> None:
         """The one place where an outgoing migration ends."""
         reason = "cancelled"
         self._begun = True
         try:
             if self.status.value == "cancelling":
                 raise asyncio.CancelledError  # noqa: TRY301  (as if it had come a step later)
-            await self._send_all(address)
+            await self._send_all(opening)
         except asyncio.CancelledError:
             if self.status.value != "cancelling":  # the machine is closed
                 self.status.move("cancelling")
@@ -215,13 +236,13 @@ class Migration:
         else:
             return
         await self._machine.hooks.reach(self.status.value)
+        opening.close()
         await self._roll_back(reason)
         self.status.move("failed" if self.status.value == "failing" else "cancelled")
 
-    async def _send_all(self, address: UnixAddress | InetAddress) -> None:
+    async def _send_all(self, opening: Opening) -> None:
         await self._machine.hooks.reach("setup")
-        sock = await peer.connect(address, check=self._check_peer)
-        stream = Stream(sock, self._phase_timeout, self._machine.trace_migration)
+        stream = Stream(await opening.channel(), self._phase_timeout, self._machine.trace_migration)
         outgoing = self._outgoing = Outgoing(self._machine, stream, self._plan)
         await outgoing.begin()
         self._progress.activate()
@@ -246,6 +267,9 @@ class Migration:
             self._continue.clear()
             await self._enter("pre-switchover")
             await self._continue.wait()
+        elif self._skips_device:
+            await self._machine.hooks.reach("device")
+            return
         await self._enter("device")
 
     async def _enter(self, status: str) -> None:
@@ -275,20 +299,16 @@ class Migration:
         if outgoing.stopped:
             self._machine.resume_after_failure(outgoing.state_name)
 
-    async def _receive(
-        self, listener: socket.socket, address: UnixAddress | InetAddress, exit_on_error: bool
-    ) -> None:
+    async def _receive(self, arrival: Arrival, exit_on_error: bool) -> None:
         """The one place where an incoming migration ends."""
         try:
-            absolute = addresses.absolute(address)
-            sock = await peer.accept(listener, absolute, check=self._check_peer)
+            channel = await arrival.channel()
             self.status.move("active")
-            incoming = Incoming(
-                self._machine, Stream(sock, self._phase_timeout, self._machine.trace_migration)
-            )
-            self._incoming = incoming
+            stream = Stream(channel, self._phase_timeout, self._machine.trace_migration)
+            incoming = self._incoming = Incoming(self._machine, stream)
             await self._load(incoming)
         except asyncio.CancelledError:
+            arrival.close()
             self._end_incoming("the machine is closed")
         except SourceLostError as error:
             assert self._incoming is not None

@@ -89,6 +89,7 @@ class Progress:
             "precopy-bytes": self._ram_bytes,
             "duplicate": total // _PAGE - pages if remaining == 0 else 0,
             "dirty-pages-rate": 0,
+            "skipped": 0,
             "normal-bytes": pages * _PAGE,
             "normal": pages,
         }

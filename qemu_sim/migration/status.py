@@ -13,7 +13,7 @@ from collections.abc import Callable
 _ENDS = frozenset({"cancelling", "failing"})
 
 TRANSITIONS: dict[str, frozenset[str]] = {
-    "none": frozenset({"setup"}),
+    "none": frozenset({"setup", "active", "failed"}),  # 7.2's destination skips setup
     "setup": frozenset({"active", "wait-unplug", "failed"}) | _ENDS,
     "wait-unplug": frozenset({"active"}) | _ENDS,
     "active": frozenset({"pre-switchover", "device", "postcopy-active", "completed", "failed"})

@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import errno
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.fds import Fd, close_all
 from qemu_sim.io.channel import Channel
 from qemu_sim.wire import vmstream
+
+if TYPE_CHECKING:
+    from qemu_sim.io.any_channel import AnyChannel
 
 _BUFFER_HIGH = 4 << 20  # bytes read ahead; more stays in the kernel
 _EAGER_SECONDS = 0.001  # beyond it the peer is slow, and the CPU somebody else's
@@ -40,10 +43,11 @@ Trace = Callable[[str, dict[str, Any], int], None]
 class Stream:
     """One migration channel. Every wait ends after `timeout` seconds without progress."""
 
-    def __init__(self, sock: socket.socket, timeout: float, trace: Trace) -> None:
-        """Take ownership of the connected `sock`; `trace` is told what passes."""
+    def __init__(self, channel: AnyChannel, timeout: float, trace: Trace) -> None:
+        """Take ownership of `channel`; `trace` is told what passes."""
         self.trace = trace
-        self._channel = Channel(sock)
+        self._channel = channel
+        self._socket = channel if isinstance(channel, Channel) else None
         self._channel.half_open = True
         self._channel.on_data = self._receive
         self._channel.on_close = self._closed
@@ -56,10 +60,12 @@ class Stream:
         self._torn = False
         self._timeout = timeout
         self.phase = "the peer"
-        self.patient = False  # whether to wait for a silent peer for ever
+        # Whether to wait for a silent peer for ever, as for all that is not a socket: it may
+        # be a program, or a disk, and whoever is tired of it can cancel.
+        self.patient = self._socket is None
         # Poll for a moment before sleeping: while the guest stands still, each wake-up costs.
         self.eager = False
-        credentials = self._channel.peer_credentials()
+        credentials = None if self._socket is None else self._socket.peer_credentials()
         # A peer on this very event loop could not answer meanwhile.
         self._may_poll = credentials is not None and credentials[0] != os.getpid()
         self.received_bytes = 0
@@ -169,7 +175,7 @@ class Stream:
 
     async def peer_is_gone(self, seconds: float) -> bool:
         """Whether the peer hangs up within a moment after it has read what was written."""
-        return await self._channel.hung_up(seconds)
+        return self._socket is not None and await self._socket.hung_up(seconds)
 
     async def end_writing(self, seconds: float) -> bytes:
         """Let the peer read to the end; return what it says of that, empty for nothing.
@@ -177,7 +183,7 @@ class Stream:
         A peer that says nothing is waited for until it hangs up, at most `seconds`.
         Raises MigrationError when it hung up without having read everything.
         """
-        if not self.duplex:
+        if self._socket is None:  # what a program says is not meant for us
             return b""
         self._channel.shut_down_writing()
         self._channel.start_reading()
@@ -200,7 +206,7 @@ class Stream:
         self._send_pending()
         try:
             if self._channel.queued_bytes > maximum:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(None if self.patient else self._timeout):
                     await self._channel.drain()
             elif self._channel.broken:
                 await self._channel.drain()
@@ -208,7 +214,7 @@ class Stream:
             raise MigrationError(f"timeout while sending to {self.phase}") from None
         except (OSError, WireError) as error:
             await self._read_to_end()
-            raise self.last_word() or _broken("write to", error) from None
+            raise self.last_word() or self._broken("write to", error) from None
 
     async def flush_some(self) -> None:
         """Wait only if much is queued."""
@@ -245,11 +251,15 @@ class Stream:
 
     def _closed(self, error: Exception | None) -> None:
         if error is None:
-            self._end = MigrationError("Unable to read from socket: Connection reset by peer")
+            error = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         else:
             self._torn = True
-            self._end = _broken("read from", error)
+        self._end = self._broken("read from", error)
         self._wake()
+
+    def _broken(self, verb: str, error: Exception) -> MigrationError:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        return MigrationError(f"Unable to {verb} {self._channel.name}: {reason}")
 
     def _wake(self) -> None:
         if self._arrived is not None and not self._arrived.done():
@@ -286,9 +296,10 @@ class Stream:
 
     def _poll(self, size: int) -> bool:
         """Look again and again for a moment; return whether `size` bytes are there."""
+        assert self._socket is not None
         end = time.perf_counter() + _EAGER_SECONDS
         while len(self._buffer) < size and not self.ended and time.perf_counter() < end:
-            self._channel.poll()
+            self._socket.poll()
             os.sched_yield()  # the peer may need this very CPU
         return len(self._buffer) >= size
 
@@ -334,9 +345,3 @@ class _Bytes:
             raise MigrationError("incomplete message")
         taken, self._data = self._data[:size], self._data[size:]
         return taken
-
-
-def _broken(verb: str, error: Exception) -> MigrationError:
-    if isinstance(error, OSError) and error.errno:
-        return MigrationError(f"Unable to {verb} socket: {os.strerror(error.errno)}")
-    return MigrationError(f"Unable to {verb} socket: {error}")

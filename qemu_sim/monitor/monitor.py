@@ -116,7 +116,7 @@ class Monitor:
     def _listen(
         self,
         listener: socket.socket,
-        address: addresses.UnixAddress | addresses.InetAddress | None = None,
+        address: addresses.StreamAddress | None = None,
     ) -> None:
         local = listener.family == socket.AF_UNIX
         self._server = Server(

@@ -31,7 +31,7 @@ class Server:
         admit: Admit,
         *,
         check_peer: bool = True,
-        address: addresses.UnixAddress | addresses.InetAddress | None = None,
+        address: addresses.StreamAddress | None = None,
     ) -> None:
         """Own `listener`; `admit(channel, left)` takes a client and says when it left.
 

@@ -4,7 +4,6 @@ import pytest
 
 from qemu_sim.commands.migration import migrate_set_capabilities
 from qemu_sim.errors import QMPError
-from qemu_sim.io.address import UnixAddress
 from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.options import MachineOptions
 
@@ -41,7 +40,7 @@ async def test_the_destination_does_not_listen(waiting, tmp_path):
     socket = tmp_path / "in.sock"
     text = r"^Migration with background-snapshot is not simulated by qemu-sim$"
     with pytest.raises(QMPError, match=text):
-        await waiting.listen_for_migration(UnixAddress(str(socket)), exit_on_error=True)
+        await waiting.listen_for_migration(f"unix:{socket}", None, None, exit_on_error=True)
     assert not socket.exists()
 
 
@@ -52,7 +51,7 @@ async def test_what_qemu_refuses_itself_comes_first(waiting):
 
 
 async def test_a_destination_that_listens_takes_capabilities_still(waiting, tmp_path):
-    await waiting.listen_for_migration(UnixAddress(str(tmp_path / "in.sock")), exit_on_error=True)
+    await waiting.listen_for_migration(f"unix:{tmp_path}/in.sock", None, None, exit_on_error=True)
     events = [{"capability": "events", "state": True}]
     migrate_set_capabilities(waiting, capabilities=events)
     assert waiting.capabilities.enabled("events")

@@ -16,6 +16,8 @@ from qemu_sim.io.address import UnixAddress
 from qemu_sim.migration import transfer
 from qemu_sim.migration.migration import Migration
 from qemu_sim.migration.status import TRANSITIONS
+from qemu_sim.migration.transport import Access, Transport
+from qemu_sim.migration.transports.socket import SocketTransport
 from qemu_sim.virtio.memory import GuestMemory
 
 STATUSES = frozenset(TRANSITIONS)
@@ -133,9 +135,7 @@ class FakeMachine:
         self.held: asyncio.Queue[str] = asyncio.Queue()
         self.moved = asyncio.Event()
         self.hooks = Hooks(self.held.put_nowait)
-        self.migration = Migration(
-            self, phase_timeout=2.0, check_peer=True, statuses=lambda: STATUSES
-        )
+        self.migration = Migration(self, phase_timeout=2.0, statuses=lambda: STATUSES)
 
     @property
     def serving(self) -> list[str]:
@@ -194,17 +194,19 @@ class Pair:
     def __init__(self, source: FakeMachine, destination: FakeMachine, path: str) -> None:
         self.source = source
         self.destination = destination
-        self.address = UnixAddress(path)
+        self.path = path
+        self.transport: Transport = SocketTransport(UnixAddress(path))
+        self.access = Access((11, 1, 0), True, lambda *_: None, {})
 
     def listen(self, *, exit_on_error: bool = True) -> None:
-        self.destination.migration.listen(self.address, exit_on_error=exit_on_error)
+        self.destination.migration.listen(self.transport, self.access, exit_on_error=exit_on_error)
 
     def migrate(self, names: list[str] | None = None, *, hand_over: bool = True) -> None:
         source = self.source
         plan = None
         if hand_over:
             plan = transfer.plan(source.devices, names, source.transfer_by_default)
-        source.migration.start(self.address, plan)
+        source.migration.start(lambda: self.transport, self.access, plan)
 
     async def ended(self) -> tuple[str, str]:
         ends = ("completed", "failed", "cancelled")

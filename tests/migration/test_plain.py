@@ -136,7 +136,7 @@ async def test_cancelled_before_the_switchover_it_goes_on(pair):
 async def test_whoever_reads_to_the_end_will_do(pair, tmp_path):
     """A plain listener gets QEMU's stream: no answer is needed, and nothing of ours is in it."""
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(pair.address.path)
+    listener.bind(pair.path)
     listener.listen()
     listener.setblocking(False)
     pair.migrate(hand_over=False)

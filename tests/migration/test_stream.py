@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from qemu_sim.errors import MigrationError
 from qemu_sim.fds import Fd
+from qemu_sim.io.channel import Channel
 from qemu_sim.migration import stream as streams
 from qemu_sim.migration.stream import Stream
 
@@ -30,7 +31,7 @@ def test_any_cut_gives_each_byte_its_descriptor(pieces, cuts):
 async def _cut_and_read(pieces, cuts):
     """None in `pieces` is a descriptor on a byte of its own; `cuts` are lengths of writes."""
     here, there = socket.socketpair()
-    stream = Stream(there, 5, lambda *_: None)
+    stream = Stream(Channel(there), 5, lambda *_: None)
     fds = [Fd(os.eventfd(7, os.EFD_CLOEXEC)) for piece in pieces if piece is None]
     inodes = [_identity(fd.fileno()) for fd in fds]
     waiting, sizes = iter(fds), iter(cuts)
@@ -60,7 +61,7 @@ async def _cut_and_read(pieces, cuts):
 
 async def test_a_descriptor_on_other_bytes_is_found_out():
     here, there = socket.socketpair()
-    stream = Stream(there, 5, lambda *_: None)
+    stream = Stream(Channel(there), 5, lambda *_: None)
     with here, Fd(os.eventfd(0)) as fd:
         socket.send_fds(here, [b"ab"], [fd.fileno()])
         here.sendall(b" ")
@@ -72,7 +73,7 @@ async def test_a_descriptor_on_other_bytes_is_found_out():
 
 async def test_waiting_for_a_silent_peer_ends_and_says_for_what():
     here, there = socket.socketpair()
-    stream = Stream(there, 0.05, lambda *_: None)
+    stream = Stream(Channel(there), 0.05, lambda *_: None)
     stream.phase = "the answer"
     with here, pytest.raises(MigrationError, match=r"after 0.05 s while waiting for the answer"):
         await stream.read(1)
@@ -88,7 +89,7 @@ async def test_an_end_that_comes_while_polling_is_not_waited_for(tmp_path, monke
         listener.listen()
         peer = subprocess.Popen([sys.executable, "-c", leave])  # noqa: ASYNC220  (polled for below)
         there, _ = listener.accept()
-    stream = Stream(there, 30, lambda *_: None)
+    stream = Stream(Channel(there), 30, lambda *_: None)
     stream.eager = True
     stream.send_now(b"x")  # it leaves now, and nobody sleeps who could be woken
     async with asyncio.timeout(15):
@@ -100,7 +101,7 @@ async def test_an_end_that_comes_while_polling_is_not_waited_for(tmp_path, monke
 
 async def test_the_end_is_told_in_qemus_words():
     here, there = socket.socketpair()
-    stream = Stream(there, 5, lambda *_: None)
+    stream = Stream(Channel(there), 5, lambda *_: None)
     here.close()
     with pytest.raises(MigrationError, match="Unable to read from socket: Connection reset"):
         await stream.read(1)
