@@ -5,12 +5,15 @@ QEMU: qapi/control.json, qapi/introspect.json, qapi/misc.json, monitor/qmp-cmds-
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
+from qemu_sim.wire.json_text import Lasting
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.qapi.schema import Schema
 
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 
@@ -53,6 +56,11 @@ def query_events(machine: Machine) -> list[dict[str, Any]]:
 
 
 @command("query-qmp-schema")
-def query_qmp_schema(machine: Machine) -> list[dict[str, Any]]:
+def query_qmp_schema(machine: Machine) -> Lasting:
     """Return the profile's schema and our extension: what exists, simulated or not."""
-    return machine.schema.entities
+    return _entities(machine.schema)
+
+
+@lru_cache(maxsize=8)  # more than any process has but one that tries all dialects
+def _entities(schema: Schema) -> Lasting:
+    return Lasting(schema.entities)

@@ -4,13 +4,14 @@ QEMU: qobject/qjson.c, qobject/json-writer.c
 
 Every name written before and after a member depends only on the object's keys, so it
 is worked out once for each set of keys; objects of one kind then cost one look-up.
+A long answer that is always the same is a `Lasting` one, and is written once.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from qemu_sim.key_order import in_key_order
@@ -25,6 +26,15 @@ _MAX_CACHED_KEYS = 64
 # Texts before each value, keys in the same order, text that closes the object.
 _Layout = tuple[list[str], list[str], str]
 _Steps = Iterator[tuple[str, Any]]  # text before a value, value
+
+
+class Lasting(list[Any]):
+    """A list that nobody changes any more, nor what is in it."""
+
+    @cached_property
+    def line(self) -> str:
+        """Its JSON on one line."""
+        return text(list(self))
 
 
 def quote(text: str) -> str:
@@ -58,7 +68,9 @@ def text(value: Any, *, pretty: bool = False) -> str:
                 parts.append(quote(item))
             elif kind is bool:
                 parts.append("true" if item else "false")
-            elif kind is dict or kind is list:
+            elif kind is Lasting and not pretty:
+                parts.append(item.line)
+            elif kind is dict or kind is list or kind is Lasting:
                 outer.append((steps, closing))
                 steps, closing = _walk(item, len(outer) if pretty else 0)
                 break

@@ -36,6 +36,22 @@ def test_text(value, want):
     assert json_text.text(value) == want
 
 
+def test_what_lasts_is_written_like_any_list_and_once():
+    lasting = json_text.Lasting([{"b": 1, "a": [None]}, "é"])
+    for value in (lasting, {"return": lasting, "id": 1}, [lasting, [lasting]]):
+        for pretty in (False, True):
+            assert json_text.text(value, pretty=pretty) == json_text.text(
+                _plain(value), pretty=pretty
+            )
+    assert lasting.line is lasting.line
+
+
+def _plain(value):
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
 def test_line_ends_in_cr_lf():
     assert json_text.line({}) == b"{}\r\n"
 
