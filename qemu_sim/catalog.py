@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import pkgutil
 import re
 from typing import Any
 
@@ -30,6 +29,8 @@ def find(package: str, prefix: str, name: str) -> Any | None:
 
 def names(package: str, prefix: str) -> list[str]:
     """Return the QMP names `find` knows for this prefix, sorted."""
+    import pkgutil  # noqa: PLC0415 - `find` does without it
+
     path = importlib.import_module(package).__path__
     stems = (module.name for module in pkgutil.iter_modules(path))
     found = (

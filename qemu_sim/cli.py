@@ -20,6 +20,7 @@ from qemu_sim.argv.parse import parse
 from qemu_sim.argv.reading import Asked
 from qemu_sim.argv.report import Report
 from qemu_sim.daemon import Daemon, daemonize
+from qemu_sim.deferred import OF_ASYNCIO, defer
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.configuration import Configuration, StartError
 from qemu_sim.pidfile import PidFile
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # The module's main(arguments) returns the exit status.
 SUBCOMMANDS = {
     "commands": "qemu_sim.commands.listing",
+    "inspect": "qemu_sim.inspect.program",
     "profile": "qemu_sim.qapi.profile_program",
     "vhost-user-blk": "qemu_sim.vhost_user_blk.program",
 }
@@ -93,6 +95,7 @@ def _start(configuration: Configuration, report: Report) -> int:
 
 def _run(configuration: Configuration, report: Report, daemon: Daemon | None) -> int:
     gc.disable()  # until it runs: nothing of what a start makes is garbage
+    defer(OF_ASYNCIO)
     import asyncio  # noqa: PLC0415 - the loop, and all that needs it, come after the fork
 
     from qemu_sim.host import Host  # noqa: PLC0415

@@ -18,8 +18,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from qemu_sim.errors import QMPError
 
@@ -145,12 +144,11 @@ class ManualClock:
             await self._quiet.wait()
 
 
-@dataclass(order=True, slots=True)
-class _ManualTimer:
+class _ManualTimer(NamedTuple):
     when: int
     number: int  # of two at once, the first asked for comes first
-    callback: Callable[[], None] = field(compare=False)
-    timers: list[_ManualTimer] = field(compare=False)
+    callback: Callable[[], None]
+    timers: list[_ManualTimer]
 
     def cancel(self) -> None:
         """Have the call not happen; nothing happens when it did."""

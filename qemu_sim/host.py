@@ -12,11 +12,9 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim import faults
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.machine.configuration import Configuration, Given, MonitorSpec, StartError
-from qemu_sim.machine.global_properties import GlobalProperties
 from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.settings import machine_options
 from qemu_sim.monitor.chardev import MonitorChardev
@@ -135,6 +133,10 @@ class Host:
 
     def _warn_of_globals(self) -> None:
         options = self.machine.options
+        if not options.globals:
+            return
+        from qemu_sim.machine.global_properties import GlobalProperties  # noqa: PLC0415 - few do
+
         defaults = GlobalProperties(self.machine.profile, options.globals, options.added_dialect)
         for text in defaults.unused({options.cpu.qom_type} if options.cpu else ()):
             self._say(f"warning: {text}")
@@ -171,6 +173,8 @@ class Host:
             for point in self._sim.get("hold", ()):
                 self.machine.hooks.hold(point)
             for text in self._sim.get("fault", ()):
+                from qemu_sim import faults  # noqa: PLC0415 - only tests need one
+
                 faults.arm_text(self.machine.hooks, text)
         except QMPError as error:
             raise StartError(f"-sim: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import lzma
 import os
 import pickle
 import shutil
@@ -156,3 +157,16 @@ def _child(item, writing):
         traceback.print_exc(file=sys.__stderr__)
         os._exit(1)
     os._exit(0)
+
+
+@pytest.fixture(scope="session")
+def golden_stream():
+    """Load a migration stream that a real QEMU made; tests/streams records them."""
+    data = os.path.join(os.path.dirname(__file__), "data")
+
+    @functools.cache
+    def load(name: str) -> bytes:
+        with lzma.open(os.path.join(data, f"stream-{name}.xz")) as file:
+            return file.read()
+
+    return load

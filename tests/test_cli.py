@@ -244,6 +244,32 @@ def test_a_start_imports_nothing_that_is_slow():
     assert slow.isdisjoint(loaded)
 
 
+def test_the_greeting_waits_for_nothing_that_only_some_machines_need():
+    program = subprocess.Popen(
+        [sys.executable, "-X", "importtime", *PROGRAM[1:], "-machine", "none", "-qmp", "stdio"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stdout.readline().startswith('{"QMP"')
+        program.kill()
+        loaded = {line.rpartition("|")[2].strip() for line in program.stderr}
+    assert {"asyncio", "qemu_sim.host"} <= loaded
+    assert loaded.isdisjoint({"ssl", "inspect", "dataclasses", "random"})
+    assert loaded.isdisjoint(
+        {
+            "qemu_sim.block.graph",
+            "qemu_sim.faults",
+            "qemu_sim.migration.migration",
+            "qemu_sim.machine.migration_settings",
+            "qemu_sim.qapi.device_properties",
+            "qemu_sim.qapi.schema",
+        }
+    )
+
+
 def _own_program():
     with open("/proc/self/cmdline", "rb") as file:
         return os.fsdecode(file.read().partition(b"\0")[0])

@@ -16,7 +16,6 @@ A command that only repeats what was recorded says so with `recorded=True`.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -107,6 +106,8 @@ def named_fds(monitor: Monitor, names: str | None) -> list[Fd]:
 
 @cache
 def _loaded() -> dict[str, Command]:
+    import pkgutil  # noqa: PLC0415 - the first command is time enough
+
     package = importlib.import_module(__package__)
     for module in pkgutil.iter_modules(package.__path__):
         if module.name != "registry":

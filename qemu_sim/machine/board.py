@@ -9,13 +9,12 @@ netdevs and devices are made, and opened when the migration has said what travel
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qemu_sim import catalog
 from qemu_sim.backends.chardev import open_file
 from qemu_sim.backends.memory_backend import MemoryBackend
-from qemu_sim.block.drive import Drive, Drives
-from qemu_sim.block.graph import Graph
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.virtio.memory import GuestMemory
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.backends.object import Object
+    from qemu_sim.block.drive import Drive, Drives
+    from qemu_sim.block.graph import Graph
     from qemu_sim.devices.device import Device
     from qemu_sim.fds import Fd
     from qemu_sim.machine.buses import Buses
@@ -53,8 +54,6 @@ class Board:
         self.chardevs: dict[str, Chardev] = {}
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
-        self.graph = Graph(self.objects)
-        self.drives = Drives(self.graph)
         self.deferred = options.incoming
         # Which netdev a machine that waits for a migration leaves unopened.
         self.opens_late: Callable[[Netdev], bool] = lambda _: True
@@ -63,6 +62,20 @@ class Board:
         self._claims: dict[tuple[str, str], str] = {}
         self._anonymous = 0
         self._nics = 0
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The block nodes."""
+        from qemu_sim.block.graph import Graph  # noqa: PLC0415 - many machines have no disk
+
+        return Graph(self.objects)
+
+    @cached_property
+    def drives(self) -> Drives:
+        """What the block nodes are plugged into."""
+        from qemu_sim.block.drive import Drives  # noqa: PLC0415 - many machines have no disk
+
+        return Drives(self.graph)
 
     # What devices ask for.
 
@@ -262,8 +275,9 @@ class Board:
         """Give everything back, devices first."""
         for device in reversed(self.devices):
             device.close()
-        self.drives.close()
-        self.graph.close()
+        if "graph" in vars(self):
+            self.drives.close()
+            self.graph.close()
         for netdev in self.netdevs.values():
             netdev.close()
         for chardev in self.chardevs.values():

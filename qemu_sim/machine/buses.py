@@ -9,7 +9,6 @@ go to the buses of the chipset, SCSI disks to the one that their adapter makes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import QMPError
@@ -21,15 +20,17 @@ ROOT_PORT = "pcie-root-port"
 _SCSI_SLOTS = 256 * 16384  # targets and their units; hw/scsi/virtio-scsi.c
 
 
-@dataclass(slots=True)
 class Bus:
     """One bus; `kind` is its QOM type, `slots` how many devices it takes."""
 
-    name: str
-    kind: str
-    hotplug: bool
-    slots: int
-    devices: list[Device] = field(default_factory=list)
+    __slots__ = ("devices", "hotplug", "kind", "name", "slots")
+
+    def __init__(self, name: str, kind: str, *, hotplug: bool, slots: int) -> None:
+        self.name = name
+        self.kind = kind
+        self.hotplug = hotplug
+        self.slots = slots
+        self.devices: list[Device] = []
 
 
 class Buses:

@@ -24,23 +24,23 @@ from qemu_sim.machine.cpus import CPUs
 from qemu_sim.machine.dirty_rate import DirtyRate
 from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
-from qemu_sim.machine.global_properties import GlobalProperties
 from qemu_sim.machine.jobs import Jobs
-from qemu_sim.machine.migration_settings import MigrationSettings
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
-from qemu_sim.migration import address as addresses
-from qemu_sim.migration.migration import Migration
-from qemu_sim.migration.transfer import is_on_by_default
-from qemu_sim.migration.transport import Access
 from qemu_sim.qapi import profile as profiles
-from qemu_sim.qapi.device_properties import parse_device_properties
 
 if TYPE_CHECKING:
+    from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
     from qemu_sim.fds import Fd
+    from qemu_sim.machine.migration_settings import MigrationSettings
     from qemu_sim.machine.options import MachineOptions
+    from qemu_sim.migration.capabilities import Capabilities
+    from qemu_sim.migration.dialects.dialect import Dialect
+    from qemu_sim.migration.migration import Migration
+    from qemu_sim.migration.parameters import Parameters
     from qemu_sim.migration.stream import Trace
+    from qemu_sim.migration.transport import Access
     from qemu_sim.qapi.schema import Schema
     from qemu_sim.virtio.memory import GuestMemory
 
@@ -63,15 +63,7 @@ class Machine:
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
         self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))
-        settings = MigrationSettings(self)
-        self.capabilities, self.parameters = settings.capabilities, settings.parameters
-        self.dialect = settings.dialect
-        self.board.opens_late = self.dialect.opens_late
-        self.migration = Migration(
-            self,
-            phase_timeout=options.phase_timeout,
-            statuses=self._statuses,
-        )
+        self.board.opens_late = self._opens_late
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets, self.clock)
         self.cpus = CPUs(options)
@@ -90,13 +82,39 @@ class Machine:
         schema = profile.extended_schema(dialect) if dialect else profile.schema
         return schema.rejecting(options.rejected)
 
+    @cached_property
+    def migration(self) -> Migration:
+        """The migration from here or to here, or none yet."""
+        from qemu_sim.migration.migration import Migration  # noqa: PLC0415 - not at a start
+
+        return Migration(
+            self,
+            phase_timeout=self.options.phase_timeout,
+            statuses=self._statuses,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Migration capabilities."""
+        return self._settings.capabilities
+
+    @property
+    def parameters(self) -> Parameters:
+        """Migration parameters."""
+        return self._settings.parameters
+
+    @property
+    def dialect(self) -> Dialect:
+        """How a backend transfer is asked for."""
+        return self._settings.dialect
+
     # The machine's life.
 
     async def start(self) -> None:
         """Run, unless started paused, waiting for a migration, or told to wait before that."""
         waits = self.options.incoming or self.options.start_paused
         if self.is_initialized and not waits:
-            await self.cont()
+            await self._go_on()
 
     async def initialize(self) -> None:
         """End the phase of --preconfig, and start."""
@@ -115,7 +133,9 @@ class Machine:
 
     async def cont(self) -> None:
         """Start the guest (RESUME). Raises QMPError in QEMU's words."""
-        reclaimed = await self.migration.reclaim()
+        await self._go_on(await self.migration.reclaim())
+
+    async def _go_on(self, reclaimed: str | None = None) -> None:
         if self.run_state.value == "inmigrate" or self.run_state.running:
             return
         if self.run_state.value == "finish-migrate":
@@ -165,7 +185,8 @@ class Machine:
 
     async def close(self) -> None:
         """Give back everything the machine holds."""
-        await self.migration.close()
+        if "migration" in vars(self):
+            await self.migration.close()
         self.jobs.close()
         self.board.close()
         self.cpus.close()
@@ -209,6 +230,8 @@ class Machine:
         exit_on_error: bool,
     ) -> None:
         """Wait for a source; `named_fds` are the client's. Raises QMPError in QEMU's words."""
+        from qemu_sim.migration import address as addresses  # noqa: PLC0415 - not at a start
+
         self.check_awaits_migration()
         if self.migration.is_awaited:
             raise QMPError("The incoming migration has already been started")
@@ -222,6 +245,8 @@ class Machine:
 
     def access(self, named_fds: dict[str, Fd] | None) -> Access:
         """What a transport may use for a client whose `getfd` named these descriptors."""
+        from qemu_sim.migration.transport import Access  # noqa: PLC0415 - not at a start
+
         check_peer, reopen = self.options.check_peer, self.fdsets.reopen
         return Access(self.profile.version, check_peer, reopen, named_fds)
 
@@ -255,7 +280,7 @@ class Machine:
     @property
     def transfer_by_default(self) -> bool:
         """What `backend-transfer=auto` means for this machine type."""
-        return is_on_by_default(self.machine_type, self.profile.newest_machines)
+        return self._settings.transfer_by_default
 
     def stop_for_migration(self) -> None:
         """Halt the guest; the run state becomes finish-migrate."""
@@ -339,6 +364,10 @@ class Machine:
         )
 
     def _check_properties(self, kind: str, given: dict[str, Any], typed: bool) -> dict[str, Any]:
+        # Only machines with devices need these.
+        from qemu_sim.machine.global_properties import GlobalProperties  # noqa: PLC0415
+        from qemu_sim.qapi.device_properties import parse_device_properties  # noqa: PLC0415
+
         options, is_old = self.options, not self.transfer_by_default
         defaults = self.dialect.old_defaults(kind) if is_old else {}
         defaults |= GlobalProperties(self.profile, options.globals, options.added_dialect).of(kind)
@@ -350,6 +379,17 @@ class Machine:
         from qemu_sim.machine import nics  # noqa: PLC0415 - the NIC's type costs start-up time
 
         nics.announce(self.board, names)
+
+    @cached_property
+    def _settings(self) -> MigrationSettings:
+        from qemu_sim.machine.migration_settings import (  # noqa: PLC0415 - not at a start
+            MigrationSettings,
+        )
+
+        return MigrationSettings(self)
+
+    def _opens_late(self, netdev: Netdev) -> bool:
+        return self.dialect.opens_late(netdev)
 
     def _sampled_memory(self) -> GuestMemory | None:
         return None if self.machine_type == "none" else self.board.memory

@@ -5,8 +5,9 @@ QEMU: qemu-options.hx; our own settings are those of `-sim`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.machine.topology import Topology
 from qemu_sim.qapi.extension import DEVICES
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from qemu_sim.machine.global_properties import Global
 
 MIB = 1 << 20
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ONE_CPU = Topology(1, 1, {})
 
 
-@dataclass(frozen=True, slots=True)
-class MachineOptions:
+class MachineOptions(NamedTuple):
     """Settings of one machine; the defaults are QEMU's.
 
     `properties` are those of the machine object that were given, by their QOM name.
@@ -38,7 +39,7 @@ class MachineOptions:
     debug_threads: bool = False
     uuid: str | None = None
     machine_type: str = "none"
-    properties: dict[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = _NOTHING
     accelerator: str = "tcg"
     cpu: CpuModel | None = None
     topology: Topology = _ONE_CPU
@@ -47,7 +48,7 @@ class MachineOptions:
     memory_backend: str | None = None
     start_paused: bool = False
     preconfig: bool = False
-    actions: dict[str, str] = field(default_factory=dict)
+    actions: Mapping[str, str] = _NOTHING
     incoming: bool = False
     profile: str | None = None
     extensions: bool = True

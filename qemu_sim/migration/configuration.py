@@ -6,17 +6,16 @@ QEMU: migration/savevm.c (vmstate_configuration, vmstate_capabilites, vmstate_uu
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qemu_sim.errors import MigrationError, WireError
-from qemu_sim.wire import vmstream
+from qemu_sim.errors import MigrationError
+from qemu_sim.wire import vmconfiguration, vmstream
 
 if TYPE_CHECKING:
     from qemu_sim.migration.side import Side
     from qemu_sim.wire.vmstream import Reader
 
-_CAPABILITIES = "configuration/capabilities"
-_UUID = "configuration/uuid"
 _VERSION = 1
 _UUID_SIZE = 16  # bytes
 _MUST_AGREE = ("x-ignore-shared", "mapped-ram")
@@ -29,9 +28,9 @@ def section(machine: Side) -> bytes:
     if agreed:
         texts = [bytes([len(name)]) + name.encode() for name in agreed]
         payload = len(texts).to_bytes(4, "big") + b"".join(texts)
-        subsections.append(vmstream.subsection(_CAPABILITIES, _VERSION, payload))
+        subsections.append(vmstream.subsection(vmconfiguration.CAPABILITIES, _VERSION, payload))
     if machine.capabilities.enabled("validate-uuid"):
-        subsections.append(vmstream.subsection(_UUID, _VERSION, _uuid(machine)))
+        subsections.append(vmstream.subsection(vmconfiguration.UUID, _VERSION, _uuid(machine)))
     return vmstream.configuration(machine.machine_type, subsections)
 
 
@@ -45,21 +44,14 @@ async def check(reader: Reader, machine: Side) -> None:
 
 async def check_subsection(reader: Reader, machine: Side) -> None:
     """Read one subsection, after its kind. Raises MigrationError in QEMU's words."""
-    name = (await reader.read((await reader.read(1))[0])).decode(errors="replace")
-    await vmstream.read_u32(reader)  # its version
-    if name == _CAPABILITIES:
-        await _check_capabilities(reader, machine)
-    elif name == _UUID:
-        await _check_uuid(reader, machine)
-    else:
-        raise WireError(f"Unknown subsection '{name}' of the configuration")
+    name, received = await vmconfiguration.read_setting(reader)
+    if name == vmconfiguration.CAPABILITIES:
+        _check_capabilities(received, machine)
+    elif name == vmconfiguration.UUID:
+        _check_uuid(received[0], machine)
 
 
-async def _check_capabilities(reader: Reader, machine: Side) -> None:
-    received = []
-    for _ in range(await vmstream.read_u32(reader)):
-        size = (await reader.read(1))[0]
-        received.append((await reader.read(size)).decode(errors="replace"))
+def _check_capabilities(received: Sequence[str], machine: Side) -> None:
     local = _must_agree(machine)
     for name in _MUST_AGREE:
         if (name in received) != (name in local):
@@ -69,13 +61,10 @@ async def _check_capabilities(reader: Reader, machine: Side) -> None:
             raise MigrationError(f"Capability {name} is {state}")
 
 
-async def _check_uuid(reader: Reader, machine: Side) -> None:
-    received = await reader.read(_UUID_SIZE)
-    local = _uuid(machine)
+def _check_uuid(received: str, machine: Side) -> None:
+    local = str(uuid.UUID(bytes=_uuid(machine)))
     if received != local:
-        raise MigrationError(
-            f"UUID received is {uuid.UUID(bytes=received)} and local is {uuid.UUID(bytes=local)}"
-        )
+        raise MigrationError(f"UUID received is {received} and local is {local}")
 
 
 def _must_agree(machine: Side) -> list[str]:

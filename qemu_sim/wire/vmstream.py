@@ -35,6 +35,7 @@ START = 0x01
 PART = 0x02
 END = 0x03
 FULL = 0x04
+SUBSECTION = 0x05
 VMDESCRIPTION = 0x06
 CONFIGURATION = 0x07
 COMMAND = 0x08
@@ -42,15 +43,16 @@ FOOTER = 0x7E
 
 FD_BYTE = b"\x20"
 
-SUBSECTION = 0x05
-
 COMMAND_OPEN_RETURN_PATH = 1
 COMMAND_PING = 2
 COMMAND_POSTCOPY_ADVISE = 3
 COMMAND_POSTCOPY_LISTEN = 4
 COMMAND_POSTCOPY_RUN = 5
+COMMAND_POSTCOPY_RAM_DISCARD = 6
 COMMAND_PACKAGED = 7
+COMMAND_ENABLE_COLO = 8
 COMMAND_POSTCOPY_RESUME = 9
+COMMAND_RECV_BITMAP = 10
 COMMAND_SWITCHOVER_START = 11
 RETURN_SHUT = 1
 RETURN_PONG = 2
@@ -71,8 +73,11 @@ COMMANDS = {
     COMMAND_POSTCOPY_ADVISE: "postcopy-advise",
     COMMAND_POSTCOPY_LISTEN: "postcopy-listen",
     COMMAND_POSTCOPY_RUN: "postcopy-run",
+    COMMAND_POSTCOPY_RAM_DISCARD: "postcopy-ram-discard",
     COMMAND_PACKAGED: "packaged",
+    COMMAND_ENABLE_COLO: "enable-colo",
     COMMAND_POSTCOPY_RESUME: "postcopy-resume",
+    COMMAND_RECV_BITMAP: "recv-bitmap",
     COMMAND_SWITCHOVER_START: "switchover-start",
 }
 REPLIES = {
@@ -120,6 +125,13 @@ class Section(NamedTuple):
     id: int
     name: str
     instance: int
+    version: int
+
+
+class Subsection(NamedTuple):
+    """The head of a part that only some streams have."""
+
+    name: str
     version: int
 
 
@@ -220,6 +232,16 @@ async def read_u32(reader: Reader) -> int:
     return value
 
 
+async def read_u16(reader: Reader) -> int:
+    """Read one u16."""
+    return int.from_bytes(await reader.read(2))
+
+
+async def read_u64(reader: Reader) -> int:
+    """Read one u64."""
+    return int.from_bytes(await reader.read(8))
+
+
 async def read_byte(reader: Reader) -> int:
     """Read one byte."""
     return (await reader.read(1))[0]
@@ -233,12 +255,23 @@ async def read_text(reader: Reader) -> str:
     return _decode(await reader.read(size))
 
 
+async def read_short_text(reader: Reader) -> str:
+    """Read a length of one byte and that much text."""
+    return _decode(await reader.read(await read_byte(reader)))
+
+
 async def read_section(reader: Reader, kind: int) -> Section:
     """Read the head of a START or FULL section, after its kind."""
     section_id = await read_u32(reader)
-    name = _decode(await reader.read(await read_byte(reader)))
+    name = await read_short_text(reader)
     instance, version = _SECTION_TAIL.unpack(await reader.read(_SECTION_TAIL.size))
     return Section(kind, section_id, name, instance, version)
+
+
+async def read_subsection(reader: Reader) -> Subsection:
+    """Read the head of a subsection, after its kind."""
+    name = await read_short_text(reader)
+    return Subsection(name, await read_u32(reader))
 
 
 async def read_footer(reader: Reader, section: Section) -> None:

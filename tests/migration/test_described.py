@@ -1,0 +1,64 @@
+"""Our streams hold what their description says, by the rules of QEMU's own analyser.
+
+scripts/analyze-migration.py finds the description behind the last zero byte, knows one
+command, and reads each device's section by its description.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from qemu_sim.wire import vmfile, vmstream
+
+LOOKED_THROUGH = 10 << 20  # bytes from the end
+
+
+@pytest.fixture
+async def recorded(make_pair):
+    """Record what a source sends to a peer that only listens."""
+
+    async def record(*capabilities):
+        pair = await make_pair({"nic0": 2, "nic1": 1}, shared=False)
+        pair.source.capabilities.names |= set(capabilities)
+        pair.source.uuid = "11111111-1111-1111-1111-111111111111"
+        pair.source.memory.write(5000, b"kept")
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(pair.path)
+            listener.listen()
+            listener.setblocking(False)
+            pair.migrate(hand_over=False)
+            peer, _ = await loop.sock_accept(listener)
+        got = bytearray()
+        with peer:
+            while data := await loop.sock_recv(peer, 1 << 16):
+                got += data
+        assert await pair.source.until("completed", "failed") == "completed"
+        return bytes(got)
+
+    return record
+
+
+async def test_the_rules_of_the_analyser(recorded):
+    stream = await recorded()
+    items = [item for _, item in vmfile.read(stream)]  # it checks all lengths and names
+    json_at = stream.find(b"{", stream.rfind(b"\0"))
+    assert stream[json_at - 5] == vmstream.VMDESCRIPTION
+    assert json_at - 5 > len(stream) - LOOKED_THROUGH
+    assert int.from_bytes(stream[json_at - 4 : json_at]) == len(stream) - json_at
+    commands = [item for item in items if isinstance(item, vmstream.Message)]
+    assert {command.code for command in commands} <= {vmstream.COMMAND_SWITCHOVER_START}
+    assert not any(command.data for command in commands)
+    assert isinstance(items[-1], vmfile.Closing)
+
+
+async def test_what_it_holds(recorded):
+    items = [item for _, item in vmfile.read(await recorded())]
+    devices = [item.section.name for item in items if isinstance(item, vmfile.Device)]
+    assert devices == ["globalstate", "/machine/peripheral/nic0", "/machine/peripheral/nic1"]
+    parts = [item.part for item in items if isinstance(item, vmfile.RamPart)]
+    assert parts[0].blocks == {"pc.ram": 1 << 20}
+    assert sum(part.pages["pc.ram", "pages"] for part in parts) >= 1
