@@ -38,7 +38,14 @@ DESTINATION_POINTS = (
     "started",
 )
 # Those that not every migration passes.
-RARE_POINTS = ("pre-switchover", "cancelling", "failing")
+RARE_POINTS = (
+    "pre-switchover",
+    "postcopy-device",
+    "postcopy-active",
+    "postcopy-recover",
+    "cancelling",
+    "failing",
+)
 POINTS = SOURCE_POINTS + DESTINATION_POINTS + RARE_POINTS
 
 Strike = Callable[[], Awaitable[None]]

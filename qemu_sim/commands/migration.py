@@ -41,6 +41,8 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
     if backend_transfer_devices is not None and not backend_transfer:
         raise QMPError("'backend-transfer-devices' requires 'backend-transfer'")
     machine.check_may_migrate(resume=resume)
+    if backend_transfer and machine.capabilities.enabled("postcopy-ram"):
+        raise QMPError("backend-transfer is not compatible with postcopy-ram")
 
     def find() -> Transport:
         transport = addresses.parse(uri, channels, machine.profile.version)
@@ -49,6 +51,9 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
         machine.dialect.check_channel(is_unix=transport.can_carry_fds)
         return transport
 
+    if resume:
+        machine.migration.resume(find(), machine.access(monitor.named_fds))
+        return
     plan = machine.dialect.plan(transfer=backend_transfer, names=backend_transfer_devices)
     machine.migration.start(find, machine.access(monitor.named_fds), plan)
 

@@ -1,16 +1,16 @@
 """Steps of a migration that a client takes by hand.
 
 QEMU: qapi/migration.json, migration/migration.c
-
-Postcopy is not simulated, so these fail as on a machine that is not in postcopy.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qemu_sim.commands.registry import command
+from qemu_sim.commands.registry import Monitor, command
 from qemu_sim.errors import QMPError
+from qemu_sim.migration import address as addresses
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -20,26 +20,28 @@ _NEWER = (8, 0, 0)  # than 7.2
 
 @command("migrate-start-postcopy")
 def migrate_start_postcopy(machine: Machine) -> None:
-    """Refuse in QEMU's words; a migration with postcopy-ram does not even begin here."""
+    """Let the destination start before it has all of RAM."""
     if not machine.capabilities.enabled("postcopy-ram"):
         raise QMPError("Enable postcopy with migrate_set_capability before the start of migration")
-    raise QMPError("Postcopy must be started after migration has been started")
+    machine.migration.start_postcopy()
 
 
 @command("migrate-pause")
 def migrate_pause(machine: Machine) -> None:
-    """Refuse: no migration is in postcopy."""
+    """Give up the channel of a migration in postcopy; it can be taken up on another."""
+    if machine.migration.pause():
+        return
     states = "postcopy-active state"
     if machine.profile.version >= _NEWER:
         states = "postcopy-active or postcopy-recover state"
     raise QMPError(f"migrate-pause is currently only supported during {states}")
 
 
-@command("migrate-recover")
-def migrate_recover(_: Machine, *, uri: str) -> None:
-    """Refuse: no migration is paused in postcopy."""
-    del uri
-    raise QMPError("Migrate recover can only be run when postcopy is paused.")
+@command("migrate-recover", monitor=True)
+def migrate_recover(machine: Machine, monitor: Monitor, *, uri: str) -> None:
+    """Wait for the source of a paused migration to come back."""
+    find = partial(addresses.parse, uri, None, machine.profile.version)
+    machine.migration.recover(find, machine.access(monitor.named_fds))
 
 
 @command("migrate-continue")

@@ -207,7 +207,8 @@ class Machine:
     def check_may_migrate(self, *, resume: bool = False) -> None:
         """Raise QMPError in QEMU's words if this machine cannot be the source now."""
         if resume:
-            raise QMPError("Cannot resume if there is no paused migration")
+            self.migration.check_paused()
+            return
         if self.migration.is_sending:
             raise QMPError("There's a migration process in progress")
         if self.run_state.value == "inmigrate":

@@ -111,7 +111,14 @@ _RULES = (
 # Capabilities under which a migration here does what QEMU's does, as far as the other side
 # and a client can see. Some change only how pages are packed, or when memory is given back.
 _SIMULATED = frozenset(
-    {"events", "return-path", "pause-before-switchover", "switchover-ack", "validate-uuid"}
+    {
+        "events",
+        "return-path",
+        "postcopy-ram",
+        "pause-before-switchover",
+        "switchover-ack",
+        "validate-uuid",
+    }
     | {"xbzrle", "compress", "auto-converge", "multifd", "zero-copy-send", "release-ram"}
     # These have an effect only together with something this machine does not have: block
     # devices to activate or to copy, dirty bitmaps, RDMA, KVM's dirty ring, postcopy.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import configuration, ram
@@ -23,8 +23,10 @@ from qemu_sim.wire import vmstream
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from qemu_sim.migration.postcopy_source import Enter
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Plan, Transferable
+    from qemu_sim.wire.vmstream import Reader
 
 _SOURCE_STATES = ("running", "paused", "prelaunch", "postmigrate", "shutdown")
 _U32 = struct.Struct(">I")
@@ -44,9 +46,11 @@ class Destination(Side, Protocol):
 class Incoming:
     """Reads one machine from a stream."""
 
-    def __init__(self, machine: Destination, stream: Stream) -> None:
+    def __init__(self, machine: Destination, stream: Stream, enter: Enter) -> None:
         self._machine = machine
         self._stream = stream
+        self._enter = enter
+        self.in_postcopy = False
         self._by_path = {device.path: device for device in machine.devices}
         self._ids: dict[int, vmstream.Section] = {}
         self._opened = False
@@ -66,33 +70,29 @@ class Incoming:
         return self._take_over is not None and self._take_over.holding
 
     async def load(self) -> None:
-        """Read everything up to the end of the sections; nothing runs yet."""
-        stream = self._stream
-        stream.phase = "the source"
-        await vmstream.read_header(stream)
-        while True:
-            kind = await vmstream.read_byte(stream)
-            if kind == vmstream.CONFIGURATION:
-                await configuration.check(stream, self._machine)
-            elif kind == vmstream.SUBSECTION:
-                await configuration.check_subsection(stream, self._machine)
-            elif kind == vmstream.COMMAND:
-                await self._command(await stream.read_command())
-            elif kind in (vmstream.START, vmstream.FULL):
-                await self._section(await vmstream.read_section(stream, kind))
-            elif kind in (vmstream.PART, vmstream.END):
-                await self._ram_part(await vmstream.read_u32(stream))
-            elif kind == vmstream.EOF:
-                break
-            else:
-                raise WireError(f"Unknown savevm section type {kind}")
-        await self._description()
+        """Read everything up to the end of the sections; nothing runs yet, but in postcopy."""
+        self._stream.phase = "the source"
+        await vmstream.read_header(self._stream)
+        await self.load_rest()
+
+    async def load_rest(self) -> None:
+        """Read from the next section on."""
+        while await self._item(self._stream):
+            pass
+        if not self.in_postcopy:
+            await self._description()
+
+    def attach(self, stream: Stream) -> None:
+        """Go on reading from a new channel, in postcopy."""
+        self._stream = stream
+        stream.patient = True
 
     async def take_over(self) -> None:
         """Start, after commit if the source offered to give one; then say so."""
         if self._take_over is not None:
             self._stopped_at_ns = await self._take_over.await_commit()
-        self.start()
+        if not self.in_postcopy:
+            self.start()
         if self._take_over is not None:
             await self._take_over.confirm()
         elif self._has_return_path:
@@ -113,7 +113,7 @@ class Incoming:
         """Tell the source that nothing runs here, and why if it understands that."""
         if self._take_over is not None:
             self._take_over.refuse(reason)
-        elif self._stream.duplex:
+        elif self._stream.duplex and not self.in_postcopy:
             self._stream.qemu_reply(vmstream.RETURN_SHUT, _U32.pack(1))
 
     def give_up(self) -> None:
@@ -125,18 +125,41 @@ class Incoming:
         """End the connection."""
         self._stream.close()
 
+    async def _item(self, reader: Reader) -> bool:
+        """Read one section, or part of one, or a command; False at the end."""
+        kind = await vmstream.read_byte(reader)
+        if kind == vmstream.CONFIGURATION:
+            await configuration.check(reader, self._machine)
+        elif kind == vmstream.SUBSECTION:
+            await configuration.check_subsection(reader, self._machine)
+        elif kind == vmstream.COMMAND:
+            await self._command(await vmstream.read_message(reader))
+        elif kind in (vmstream.START, vmstream.FULL):
+            await self._section(reader, await vmstream.read_section(reader, kind))
+        elif kind in (vmstream.PART, vmstream.END):
+            await self._ram_part(await vmstream.read_u32(reader))
+        elif kind != vmstream.EOF:
+            raise WireError(f"Unknown savevm section type {kind}")
+        return kind != vmstream.EOF
+
     async def _command(self, message: vmstream.Message) -> None:
+        self._stream.trace_command(message)
         if message.code == vmstream.COMMAND_ABORT:
             raise said(message)
         if message.code == vmstream.COMMAND_OFFER and not self._opened:
             self._take_over = TakeOver(self._machine, self._stream, self._by_path)
             await self._take_over.answer(message.body, self._open)
-        elif message.code == vmstream.COMMAND_OPEN_RETURN_PATH:
-            self._has_return_path = True
-        elif message.code == vmstream.COMMAND_PING:
-            await self._pong(message.data)
-        elif message.code != vmstream.COMMAND_SWITCHOVER_START:
+            return
+        act = self._COMMANDS.get(message.code)
+        if act is None:
             raise WireError(f"MIG_CMD 0x{message.code:x} is not simulated by qemu-sim")
+        await act(self, message.data)
+
+    async def _open_return_path(self, _: bytes) -> None:
+        self._has_return_path = True
+
+    async def _nothing(self, _: bytes) -> None:
+        """A command that asks nothing of us."""
 
     async def _pong(self, number: bytes) -> None:
         """Answer when the backends are open, so that the source hears of a missing one."""
@@ -146,6 +169,35 @@ class Incoming:
         if self._machine.capabilities.enabled("switchover-ack"):
             self._stream.qemu_reply(vmstream.RETURN_SWITCHOVER_ACK)
         await self._stream.flush()
+
+    async def _packaged(self, size: bytes) -> None:
+        package = vmstream.Bytes(await self._stream.read(_U32.unpack(size)[0]))
+        while package.left:
+            await self._item(package)
+
+    async def _listen(self, _: bytes) -> None:
+        await self._enter("postcopy-device")
+
+    async def _run(self, _: bytes) -> None:
+        await self._enter("postcopy-active")
+        self.in_postcopy = True
+        self.start()
+
+    async def _resume(self, _: bytes) -> None:
+        await self._enter("postcopy-active")
+        self._stream.qemu_reply(vmstream.RETURN_RESUME_ACK, _U32.pack(1))
+        await self._stream.flush()
+
+    _COMMANDS: ClassVar = {
+        vmstream.COMMAND_OPEN_RETURN_PATH: _open_return_path,
+        vmstream.COMMAND_PING: _pong,
+        vmstream.COMMAND_POSTCOPY_ADVISE: _nothing,
+        vmstream.COMMAND_POSTCOPY_LISTEN: _listen,
+        vmstream.COMMAND_POSTCOPY_RUN: _run,
+        vmstream.COMMAND_POSTCOPY_RESUME: _resume,
+        vmstream.COMMAND_PACKAGED: _packaged,
+        vmstream.COMMAND_SWITCHOVER_START: _nothing,
+    }
 
     async def _open(self, but: Collection[str] = ()) -> None:
         """Open every backend that is not about to be handed over."""
@@ -158,7 +210,7 @@ class Incoming:
                 except QMPError as error:
                     raise MigrationError(f"Device '{device.name}': {error}") from None
 
-    async def _section(self, section: vmstream.Section) -> None:
+    async def _section(self, reader: Reader, section: vmstream.Section) -> None:
         if not self._opened:
             await self._open()
         self._ids[section.id] = section
@@ -167,16 +219,16 @@ class Incoming:
         if name == RAM:
             await ram.load(self._stream, self._machine.memory)
         elif name == GLOBAL_STATE:
-            self._run_state = _run_state(await vmstream.read_global_state(self._stream))
+            self._run_state = _run_state(await vmstream.read_global_state(reader))
             self._stream.eager = self.plan is not None  # the guest stands still
         elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
-            await self._device(name)
+            await self._device(reader, name)
         else:
             raise WireError(
                 f"Unknown section or instance '{name}' {section.instance}. Make sure that your "
                 "current VM setup matches your saved VM setup, including any hotplugged devices"
             )
-        await vmstream.read_footer(self._stream, section)
+        await vmstream.read_footer(reader, section)
 
     async def _ram_part(self, section_id: int) -> None:
         section = self._ids.get(section_id)
@@ -185,10 +237,10 @@ class Incoming:
         await ram.load(self._stream, self._machine.memory)
         await vmstream.read_footer(self._stream, section)
 
-    async def _device(self, name: str) -> None:
+    async def _device(self, reader: Reader, name: str) -> None:
         device = self._by_path[name.removesuffix(BACKEND_SUFFIX)]
         if not name.endswith(BACKEND_SUFFIX):
-            self._load_device(device, await vmstream.read_state(self._stream))
+            self._load_device(device, await vmstream.read_state(reader))
             await self._machine.hooks.reach("device-loaded")
         elif self._take_over is None:
             raise WireError(f"Device '{device.name}' was not agreed to be transferred")

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import address as addresses
 from qemu_sim.migration.incoming import Destination, Incoming
 from qemu_sim.migration.outgoing import Outgoing, Source
+from qemu_sim.migration.postcopy_destination import PostcopyDestination
+from qemu_sim.migration.postcopy_source import PostcopySource
 from qemu_sim.migration.progress import Progress
 from qemu_sim.migration.status import Status
 from qemu_sim.migration.stream import Stream
@@ -79,6 +82,8 @@ class Migration:
         self._skips_device = False
         self._outgoing: Outgoing | None = None
         self._incoming: Incoming | None = None
+        self._postcopy: PostcopySource | PostcopyDestination | None = None
+        self._wants_postcopy = False
         self._progress = Progress()
         self._plan: Plan | None = None
         self._arrival: Arrival | None = None
@@ -104,9 +109,14 @@ class Migration:
         self._task = asyncio.get_running_loop().create_task(self._send(opening))
 
     def cancel(self) -> None:
-        """Cancel an outgoing migration. Nothing happens when there is none, or after commit."""
+        """Cancel an outgoing migration. Nothing happens when there is none, or after commit.
+
+        Raises QMPError in QEMU's words in postcopy: there is no way back.
+        """
         if self._task is None or not self.is_sending:
             return
+        if self.status.in_postcopy:
+            raise QMPError("Postcopy migration in progress, cannot cancel.")
         ending = self.status.value in ("cancelling", "failing")
         if ending or (self._outgoing and self._outgoing.committed):
             return
@@ -122,6 +132,45 @@ class Migration:
         if status != self.status.value:
             raise QMPError(f"Migration not in expected state: {self.status.value}")
         self._continue.set()
+
+    def start_postcopy(self) -> None:
+        """Let the destination start before it has all of RAM. Raises QMPError in QEMU's words."""
+        if not self.is_sending:
+            raise QMPError("Postcopy must be started after migration has been started")
+        self._wants_postcopy = True
+        if self._outgoing is not None:
+            self._outgoing.wants_postcopy = True
+
+    def pause(self) -> bool:
+        """Give up the channel of a postcopy migration; False when there is none to give up."""
+        if self._postcopy is None or self.status.value != "postcopy-active":
+            return False
+        self._postcopy.pause()
+        return True
+
+    def check_paused(self) -> PostcopySource:
+        """Return what can be resumed. Raises QMPError in QEMU's words when there is nothing."""
+        if self.status.value != "postcopy-paused" or not isinstance(self._postcopy, PostcopySource):
+            raise QMPError("Cannot resume if there is no paused migration")
+        return self._postcopy
+
+    def resume(self, transport: Transport, access: Access) -> None:
+        """Go on with a paused postcopy migration over a channel of `transport`.
+
+        Raises QMPError in QEMU's words when there is none, or no channel.
+        """
+        self.check_paused().resume(partial(self._stream, transport.connect(access)))
+
+    def recover(self, find: Callable[[], Transport], access: Access) -> None:
+        """Go on with a paused incoming one, over what `find` returns and a source opens.
+
+        Raises QMPError in QEMU's words when there is none.
+        """
+        postcopy = self._postcopy
+        if not isinstance(postcopy, PostcopyDestination) or not postcopy.waits:
+            raise QMPError("Migrate recover can only be run when postcopy is paused.")
+        self._arrival = find().listen(access)
+        postcopy.recover(partial(self._stream, self._arrival))
 
     def listen(self, transport: Transport, access: Access, *, exit_on_error: bool) -> None:
         """Wait for a source on `transport`. Raises QMPError in QEMU's words."""
@@ -182,8 +231,11 @@ class Migration:
             info["socket-address"] = list(bound)
         if not self.receives:
             info |= self._progress.to_qapi(status, self._machine.memory.size, self._outgoing)
-        if status == "failed" and self._error is not None:
-            info["error-desc"] = self._error
+        error = self._error
+        if self._postcopy is not None and status.startswith("postcopy"):
+            error = self._postcopy.error
+        if status in ("failed", "postcopy-paused") and error is not None:
+            info["error-desc"] = error
         if self._plan is not None:
             info["backend-transfer"] = self._plan.to_qapi()
         return info
@@ -201,6 +253,8 @@ class Migration:
 
     def _reset(self, plan: Plan | None) -> None:
         self._plan = plan
+        self._postcopy = None
+        self._wants_postcopy = False
         self._progress = Progress()
         self._arrival = None
         self.receives = False
@@ -225,6 +279,9 @@ class Migration:
                 raise asyncio.CancelledError  # noqa: TRY301  (as if it had come a step later)
             await self._send_all(opening)
         except asyncio.CancelledError:
+            if self.status.in_postcopy and self._outgoing is not None:
+                self._outgoing.close()  # the machine is closed: another process runs it
+                return
             if self.status.value != "cancelling":  # the machine is closed
                 self.status.move("cancelling")
         except _EXPECTED as error:
@@ -242,18 +299,19 @@ class Migration:
 
     async def _send_all(self, opening: Opening) -> None:
         await self._machine.hooks.reach("setup")
-        stream = Stream(await opening.channel(), self._phase_timeout, self._machine.trace_migration)
+        stream = await self._stream(opening)
         outgoing = self._outgoing = Outgoing(self._machine, stream, self._plan)
+        outgoing.wants_postcopy = self._wants_postcopy
         await outgoing.begin()
         self._progress.activate()
         await self._enter("active")
         await outgoing.copy_ram()
-        self._machine.migration_passed(outgoing.passes + 1)
-        await outgoing.stop()
-        self._progress.stop()
-        await self._switch_over()
-        await outgoing.send_devices()
-        await outgoing.finish()
+        if outgoing.wants_postcopy:
+            stop = partial(self._stop, outgoing)
+            self._postcopy = PostcopySource(outgoing, self.status, self._enter, stop)
+            await self._postcopy.run()
+        else:
+            await self._switch_over(outgoing)
         outgoing.release()
         self._progress.finish(outgoing)
         self._outgoing = None
@@ -261,16 +319,24 @@ class Migration:
         self._machine.finish_migration()
         self.status.move("completed")
 
-    async def _switch_over(self) -> None:
-        """Enter `device`, when the client says so if it wants to be asked."""
+    async def _switch_over(self, outgoing: Outgoing) -> None:
+        """Stop the guest and send the rest, when the client says so if it wants to be asked."""
+        self._machine.migration_passed(outgoing.passes + 1)
+        await self._stop(outgoing)
         if self._machine.capabilities.enabled("pause-before-switchover"):
             self._continue.clear()
             await self._enter("pre-switchover")
             await self._continue.wait()
-        elif self._skips_device:
+        if self._skips_device and self.status.value == "active":
             await self._machine.hooks.reach("device")
-            return
-        await self._enter("device")
+        else:
+            await self._enter("device")
+        await outgoing.send_devices()
+        await outgoing.finish()
+
+    async def _stop(self, outgoing: Outgoing) -> None:
+        await outgoing.stop()
+        self._progress.stop()
 
     async def _enter(self, status: str) -> None:
         """Move to `status`, at which the migration may be held."""
@@ -302,10 +368,9 @@ class Migration:
     async def _receive(self, arrival: Arrival, exit_on_error: bool) -> None:
         """The one place where an incoming migration ends."""
         try:
-            channel = await arrival.channel()
+            stream = await self._stream(arrival)
             self.status.move("active")
-            stream = Stream(channel, self._phase_timeout, self._machine.trace_migration)
-            incoming = self._incoming = Incoming(self._machine, stream)
+            incoming = self._incoming = Incoming(self._machine, stream, self._enter)
             await self._load(incoming)
         except asyncio.CancelledError:
             arrival.close()
@@ -323,12 +388,17 @@ class Migration:
 
     async def _load(self, incoming: Incoming) -> None:
         await self._machine.hooks.reach("accepted")
-        await incoming.load()
+        self._postcopy = PostcopyDestination(incoming, self.status, self._enter)
+        await self._postcopy.run()
         await incoming.take_over()
         self._plan = incoming.plan
         self._incoming = None
         incoming.close()
         self.status.move("completed")
+
+    async def _stream(self, source: Opening | Arrival) -> Stream:
+        channel = await source.channel()
+        return Stream(channel, self._phase_timeout, self._machine.trace_migration)
 
     def _fail_incoming(self, reason: str, exit_on_error: bool) -> None:
         self._error = reason

@@ -23,6 +23,7 @@ from qemu_sim.wire import vmstream
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from qemu_sim.migration.postcopy_source import Package
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Entry, Plan, Transferable
 
@@ -64,16 +65,16 @@ class Outgoing:
 
     def __init__(self, machine: Source, stream: Stream, plan: Plan | None) -> None:
         self._machine = machine
-        self._stream = stream
+        self.stream = stream
         self.plan = plan
         self.stopped = False
         self.state_name = ""
         self.ram_done = 0
         self.passes = 1
+        self.wants_postcopy = False
         self.stopped_at_ns: int | None = None
-        self._dialogue: Dialogue = (
-            Plain(machine.capabilities, stream) if plan is None else HandOver(machine, stream, plan)
-        )
+        self._plain = Plain(machine.capabilities, stream)
+        self._dialogue: Dialogue = self._plain if plan is None else HandOver(machine, stream, plan)
         self._moving: list[Entry] = []
         self._quiet: list[Entry] = []
         self._drained: list[Transferable] = []
@@ -88,24 +89,24 @@ class Outgoing:
     @property
     def sent_bytes(self) -> int:
         """Bytes written to the channel so far."""
-        return self._stream.sent_bytes
+        return self.stream.sent_bytes
 
     async def begin(self) -> None:
         """Send the header and agree with the destination; the machine runs on."""
         machine = self._machine
         await machine.hooks.reach("connected")
-        self._stream.write(vmstream.HEADER + configuration.section(machine))
+        self.stream.write(vmstream.HEADER + configuration.section(machine))
         await self._dialogue.open()
         self._moving = [] if self.plan is None else self.plan.transferred()
 
     async def copy_ram(self) -> None:
         """Send guest RAM while the machine runs."""
         memory = self._machine.memory
-        self._stream.phase = "the destination to take guest RAM"
+        self.stream.phase = "the destination to take guest RAM"
         self._ram_id = self._sections.start_ram(ram.setup(memory))
         if not self._dialogue.ram_travels:
             await self._send_pages(vmstream.PART, memory.extents())
-        await self._stream.flush()
+        await self.stream.flush()
         await self._dialogue.before_stop()
 
     async def stop(self) -> None:
@@ -127,23 +128,54 @@ class Outgoing:
 
     async def send_devices(self) -> None:
         """Send the rest of RAM, device state, and the descriptors that travel."""
-        machine, sections = self._machine, self._sections
         self.passes += 1
         if self._dialogue.ram_travels:
             self._end_ram()
         else:  # the guest uses nothing that it did not allocate
-            await self._send_pages(vmstream.END, machine.memory.allocated())
-        sections.write_global_state(self.state_name)
-        for device in machine.devices:
-            sections.write_state(device.path, device.save())
-            await machine.hooks.reach("device-sent")
+            await self._send_pages(vmstream.END, self._machine.memory.allocated())
+        await self.write_devices(self._sections)
         self._send_backends()
-        sections.close()
-        await self._stream.flush()
+        self._sections.close()
+        await self.stream.flush()
+
+    async def write_devices(self, sections: Sections) -> None:
+        """Write the run state and each device's own state."""
+        sections.write_global_state(self.state_name)
+        for device in self._machine.devices:
+            sections.write_state(device.path, device.save())
+            await self._machine.hooks.reach("device-sent")
 
     async def finish(self) -> None:
         """Hear that the destination goes on, as far as it says so."""
         await self._dialogue.finish(self.stopped_at_ns)
+
+    # Postcopy.
+
+    async def send_used_pages(self) -> None:
+        """Send each page that the guest uses, before it runs elsewhere."""
+        self.passes += 1
+        await self._send_pages(vmstream.PART, self._machine.memory.allocated())
+        await self.stream.flush()
+
+    async def send_package(self, package: Package) -> None:
+        """Fill and send `package`, at whose end the destination runs. No way back behind it."""
+        package.begin()
+        await self.write_devices(Sections(package, self._sections.next_id))
+        package.end()
+        await self._plain.send_package(bytes(package.data))
+
+    async def finish_postcopy(self) -> None:
+        """End RAM, and hear that the destination has it all."""
+        self._end_ram()
+        self.stream.write(bytes([vmstream.EOF]))
+        await self._dialogue.finish(self.stopped_at_ns)
+
+    async def resume(self, stream: Stream) -> None:
+        """Go on over a new channel, once the destination does."""
+        self.stream = stream
+        self._plain = self._dialogue = Plain(self._machine.capabilities, stream)
+        self._plain.committed = True
+        await self._plain.resume()
 
     def release(self) -> None:
         """Close the copies of what was handed over: the destination owns it."""
@@ -174,7 +206,7 @@ class Outgoing:
 
     def close(self) -> None:
         """End the connection."""
-        self._stream.close()
+        self.stream.close()
 
     async def _drain(self) -> None:
         moving = {entry.device.path for entry in self._moving}
@@ -198,13 +230,13 @@ class Outgoing:
                 self._sections.write_backend(name, state, fds, sent[entry.device.name])
 
     async def _send_pages(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
-        self._stream.write(vmstream.section_part(kind, self._ram_id))
+        self.stream.write(vmstream.section_part(kind, self._ram_id))
         for piece in ram.pages(self._machine.memory, extents):
-            self._stream.write(piece)
+            self.stream.write(piece)
             self.ram_done += len(piece)
-            await self._stream.flush_some()
-        self._stream.write(ram.END_OF_PART + vmstream.footer(self._ram_id))
+            await self.stream.flush_some()
+        self.stream.write(ram.END_OF_PART + vmstream.footer(self._ram_id))
 
     def _end_ram(self) -> None:
         head = vmstream.section_part(vmstream.END, self._ram_id)
-        self._stream.write(head + ram.END_OF_PART + vmstream.footer(self._ram_id))
+        self.stream.write(head + ram.END_OF_PART + vmstream.footer(self._ram_id))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qemu_sim.migration.stream import Stream
 
 _PING = 1  # any number; it comes back
+_PAGE_SIZES = struct.pack(">QQ", 4096, 4096)  # of the host, as a sum of all kinds; of the guest
 _U32 = struct.Struct(">I")
 _FAILED = "Unable to write to socket: Broken pipe"  # what QEMU's source says of such an end
 _EARLY_SECONDS = 0.002  # a destination that refuses the configuration does it at once
@@ -38,7 +39,9 @@ class Plain:
 
     def __init__(self, capabilities: Capabilities, stream: Stream) -> None:
         self._stream = stream
-        self._has_return_path = stream.duplex and capabilities.enabled("return-path")
+        self._has_postcopy = capabilities.enabled("postcopy-ram")
+        wants_return_path = capabilities.enabled("return-path") or self._has_postcopy
+        self._has_return_path = stream.duplex and wants_return_path
         self._awaits_ack = capabilities.enabled("switchover-ack")
         self.committed = False
 
@@ -48,8 +51,12 @@ class Plain:
         if self._has_return_path:
             stream.qemu_command(vmstream.COMMAND_OPEN_RETURN_PATH)
             stream.qemu_command(vmstream.COMMAND_PING, _U32.pack(_PING))
+        elif self._has_postcopy:
+            raise MigrationError("Unable to open return-path for postcopy")
         else:
             stream.write_only()
+        if self._has_postcopy:
+            stream.qemu_command(vmstream.COMMAND_POSTCOPY_ADVISE, _PAGE_SIZES)
         await stream.flush()
 
     async def before_stop(self) -> None:
@@ -76,6 +83,21 @@ class Plain:
         if any(body):
             self.committed = False  # it has not started, and never will
             raise MigrationError(_FAILED)
+
+    async def send_package(self, package: bytes) -> None:
+        """Send all that the destination needs to run, and hear that it was loaded."""
+        stream = self._stream
+        self.committed = True
+        stream.qemu_command(vmstream.COMMAND_PACKAGED, _U32.pack(len(package)))
+        stream.write(package)
+        await stream.flush()
+        await self._expect(vmstream.RETURN_PONG, "the destination to load the package")
+
+    async def resume(self) -> None:
+        """Take up a postcopy migration again, on a new channel."""
+        self._stream.qemu_command(vmstream.COMMAND_POSTCOPY_RESUME)
+        await self._stream.flush()
+        await self._expect(vmstream.RETURN_RESUME_ACK, "the destination to resume")
 
     def abort(self, reason: str) -> None:
         """Say nothing: the end of the stream is enough."""

@@ -16,11 +16,12 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "none": frozenset({"setup", "active", "failed"}),  # 7.2's destination skips setup
     "setup": frozenset({"active", "wait-unplug", "failed"}) | _ENDS,
     "wait-unplug": frozenset({"active"}) | _ENDS,
-    "active": frozenset({"pre-switchover", "device", "postcopy-active", "completed", "failed"})
+    "active": frozenset({"pre-switchover", "device", "completed", "failed"})
+    | frozenset({"postcopy-device", "postcopy-active"})  # of a destination; of an older QEMU
     | _ENDS,
     "pre-switchover": frozenset({"device"}) | _ENDS,
-    "device": frozenset({"postcopy-device", "postcopy-active", "completed", "failed"}) | _ENDS,
-    "postcopy-device": frozenset({"postcopy-active", "failing"}),
+    "device": frozenset({"postcopy-device", "completed", "failed"}) | _ENDS,
+    "postcopy-device": frozenset({"postcopy-active", "failing", "failed"}),
     "postcopy-active": frozenset({"postcopy-paused", "completed", "failing", "failed"}),
     "postcopy-paused": frozenset({"postcopy-recover-setup", "postcopy-recover"}),
     "postcopy-recover-setup": frozenset({"postcopy-recover", "postcopy-paused"}),
@@ -52,9 +53,18 @@ class Status:
         """Whether a migration has started and not ended."""
         return self.value in UNDER_WAY
 
+    @property
+    def in_postcopy(self) -> bool:
+        """Whether the destination may run already."""
+        return self.value.startswith("postcopy-")
+
+    def knows(self, value: str) -> bool:
+        """Whether the QEMU version has that status."""
+        return value in self._known()
+
     def move(self, value: str) -> None:
         """Change the status. An illegal move is our bug, hence an assertion."""
         assert value in TRANSITIONS[self.value], f"migration status {self.value} -> {value}"
         self.value = value
-        if value in self._known():
+        if self.knows(value):
             self._moved(value)

@@ -157,17 +157,23 @@ class Stream:
 
     async def read_command(self) -> vmstream.Message:
         """Read a command, after its kind."""
-        return await self._read_message(vmstream.COMMANDS)
+        message = await vmstream.read_message(self)
+        self.trace_command(message)
+        return message
 
     async def read_reply(self) -> vmstream.Message:
         """Read a message of the return path."""
-        return await self._read_message(vmstream.REPLIES)
-
-    async def _read_message(self, names: dict[int, str]) -> vmstream.Message:
         message = await vmstream.read_message(self)
+        self._trace_message(message, vmstream.REPLIES)
+        return message
+
+    def trace_command(self, message: vmstream.Message) -> None:
+        """Tell that a command came."""
+        self._trace_message(message, vmstream.COMMANDS)
+
+    def _trace_message(self, message: vmstream.Message, names: dict[int, str]) -> None:
         name = vmstream.NAMES.get(message.code) or names.get(message.code, hex(message.code))
         self.trace("in", {name: message.body or message.data.hex()}, 0)
-        return message
 
     def write_only(self) -> None:
         """Leave unread what the peer may say until `end_writing`."""
@@ -322,26 +328,12 @@ def _last_message(data: bytes) -> vmstream.Message | None:
     at = max(data.rfind(vmstream.reply(code, {})[:4]) for code in _LAST_WORDS)
     if at < 0:
         return None
-    reading = vmstream.read_message(_Bytes(data[at:]))
+    reading = vmstream.read_message(vmstream.Bytes(data[at:]))
     try:
         reading.send(None)
     except StopIteration as done:
         message: vmstream.Message = done.value
         return message
-    except (MigrationError, WireError):
+    except WireError:
         return None
     raise AssertionError("reading from bytes does not wait")
-
-
-class _Bytes:
-    """A Reader of bytes that are all there."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def read(self, size: int) -> bytes:
-        """Return the next `size` bytes. Raises MigrationError when there are fewer."""
-        if size > len(self._data):
-            raise MigrationError("incomplete message")
-        taken, self._data = self._data[:size], self._data[size:]
-        return taken

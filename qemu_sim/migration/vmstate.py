@@ -10,7 +10,8 @@ out as QEMU's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.errors import MigrationError
 from qemu_sim.fds import Fd, TaggedFd, close_all
@@ -26,13 +27,26 @@ VERSION = 1
 RAM_VERSION = 4
 
 
+class Writer(Protocol):
+    """Where sections are written to: a stream, or a package in it."""
+
+    def write(self, data: bytes | memoryview, fds: Sequence[Fd] = ()) -> None:
+        """Write `data`, with `fds` on its first byte."""
+
+    def send_now(self, data: bytes) -> None:
+        """Write `data` without waiting for more."""
+
+    def trace(self, direction: str, what: dict[str, Any], fds: int) -> None:
+        """Tell what passes."""
+
+
 class Sections:
     """Writes sections and remembers them for the closing description."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Writer, first_id: int = 0) -> None:
         self._stream = stream
         self._described: list[dict[str, Any]] = []
-        self._next_id = 0
+        self.next_id = first_id
 
     def write_state(self, name: str, state: dict[str, Any]) -> None:
         """Write one FULL section."""
@@ -86,9 +100,9 @@ class Sections:
         self._stream.write(end + vmstream.description(self._described))
 
     def _begin(self, kind: int, name: str, version: int) -> vmstream.Section:
-        section = vmstream.Section(kind, self._next_id, name, 0, version)
+        section = vmstream.Section(kind, self.next_id, name, 0, version)
         self._stream.trace("out", {"section": name}, 0)
-        self._next_id += 1
+        self.next_id += 1
         return section
 
     def _describe(self, section: vmstream.Section, fields: list[dict[str, Any]]) -> None:
