@@ -1,39 +1,54 @@
-"""Figures, and the table they stand in."""
+"""Figures, what is aimed at, and the table they stand in."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Row:
-    """One figure. `value` is to be at most `target`, or at least that with `at_least`."""
+    """One figure, the aim if it has one, whether that was reached, and what others take."""
 
     name: str
     text: str
-    target: float | None = None
-    value: float | None = None
+    aim: str = ""
+    reached: bool | None = None
     beside: dict[str, str] = field(default_factory=dict)
-    at_least: bool = False
 
     @property
     def cells(self) -> list[str]:
+        verdict = {True: "reached", False: "MISSED", None: ""}[self.reached]
         beside = "; ".join(f"{name} {text}" for name, text in self.beside.items())
-        return [self.name, self.text, *self._verdict(), beside]
+        return [self.name, self.text, self.aim, verdict, beside]
 
-    def _verdict(self) -> tuple[str, str]:
-        """Return the target as a text, and whether it was reached."""
-        if self.target is None or self.value is None:
-            return "", ""
-        if self.at_least:
-            return f">= {self.target:,.0f}/s", "ok" if self.value >= self.target else "MISSED"
-        small = 0 < self.target < 1
-        text = milliseconds(self.target) if small else f"{self.target:g}"
-        return f"<= {text}", "ok" if self.value <= self.target else "MISSED"
+
+def at_most(name, value, limit, unit: Callable[[float], str] = str, beside=None) -> Row:
+    """Return the row of a figure that is to be small; `unit` writes such a figure."""
+    return Row(name, unit(value), f"<= {unit(limit)}", value <= limit, beside or {})
+
+
+def at_most_times(name, value, factor, others: dict[str, float], unit) -> Row:
+    """Return the row of a figure that is to be at most some times the best of `others`."""
+    beside = {other: unit(each) for other, each in others.items()}
+    if not others:
+        return Row(name, f"{unit(value)}, nothing to compare it with")
+    ratio = value / min(others.values())
+    return Row(name, f"{ratio:.2f} x QEMU's", f"<= {factor} x", ratio <= factor, beside)
+
+
+def at_least_times(name, value, factor, others: dict[str, float], unit) -> Row:
+    """Return the row of a figure that is to be at least some times the best of `others`."""
+    beside = {other: unit(each) for other, each in others.items()}
+    if not others:
+        return Row(name, f"{unit(value)}, nothing to compare it with")
+    ratio = value / max(others.values())
+    text = f"{unit(value)} = {ratio:.1f} x QEMU's"
+    return Row(name, text, f">= {factor} x", ratio >= factor, beside)
 
 
 def table(rows) -> str:
-    cells = [["figure", "qemu-sim", "target", "", "beside it"], *(row.cells for row in rows)]
+    cells = [["figure", "qemu-sim", "aim", "", "beside it"], *(row.cells for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
@@ -53,3 +68,11 @@ def percentile(values, percent: int) -> float:
 
 def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms"
+
+
+def megabytes(size: float) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def a_second(rate: float) -> str:
+    return f"{rate:,.0f}/s"

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
-from monitor import Listener, Monitor
+from monitor import Listener, Monitor, spawn
 
 _WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "worker.py")
 _EVENTS = [{"capability": "events", "state": True}]
@@ -82,6 +83,29 @@ class Pair:
     def close(self) -> None:
         self._here.close()
         self._there.close()
+
+
+def hand_overs(directory, argv, count, prepare=lambda _: None) -> list[tuple[float, float]]:
+    """Hand over `count` times; return blackout and whole migration of each, in seconds."""
+    with ExitStack() as stack:
+        pair = Pair(Listener(directory), directory, argv, prepare)
+        stack.callback(pair.close)
+        return [pair.hand_over() for _ in range(count)]
+
+
+def migrate_once(stack, listener, directory, command, argv, *, transfer) -> tuple[float, float]:
+    """Migrate from one new process to another; they end with `stack`."""
+    ends = []
+    for more in ([], ["-incoming", "defer"]):
+        process, monitor = spawn([*command, *argv, *more], listener)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        stack.callback(monitor.close)
+        monitor.negotiate()
+        monitor.execute("migrate-set-capabilities", capabilities=_EVENTS)
+        ends.append(monitor)
+    arguments = {"backend_transfer": True} if transfer else {}
+    return migrate(*ends, f"unix:{os.path.join(directory, 'once.sock')}", **arguments)
 
 
 def migrate(source: Monitor, destination: Monitor, uri: str, **arguments) -> tuple[float, float]:
