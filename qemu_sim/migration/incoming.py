@@ -19,6 +19,7 @@ from qemu_sim.migration.stream import said
 from qemu_sim.migration.take_over import TakeOver
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, RAM
 from qemu_sim.wire import vmstream
+from qemu_sim.wire.bytes_reader import BytesReader
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -171,7 +172,7 @@ class Incoming:
         await self._stream.flush()
 
     async def _packaged(self, size: bytes) -> None:
-        package = vmstream.Bytes(await self._stream.read(_U32.unpack(size)[0]))
+        package = BytesReader(await self._stream.read(_U32.unpack(size)[0]))
         while package.left:
             await self._item(package)
 

@@ -23,6 +23,7 @@ from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.fds import Fd, close_all
 from qemu_sim.io.channel import Channel
 from qemu_sim.wire import vmstream
+from qemu_sim.wire.bytes_reader import BytesReader, run
 
 if TYPE_CHECKING:
     from qemu_sim.io.any_channel import AnyChannel
@@ -328,12 +329,7 @@ def _last_message(data: bytes) -> vmstream.Message | None:
     at = max(data.rfind(vmstream.reply(code, {})[:4]) for code in _LAST_WORDS)
     if at < 0:
         return None
-    reading = vmstream.read_message(vmstream.Bytes(data[at:]))
     try:
-        reading.send(None)
-    except StopIteration as done:
-        message: vmstream.Message = done.value
-        return message
+        return run(vmstream.read_message(BytesReader(data[at:])))
     except WireError:
         return None
-    raise AssertionError("reading from bytes does not wait")

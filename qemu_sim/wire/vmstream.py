@@ -118,25 +118,6 @@ class Reader(Protocol):
         """Return the next `size` bytes."""
 
 
-class Bytes:
-    """A Reader of bytes that are all there."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = memoryview(data)
-
-    @property
-    def left(self) -> int:
-        """How many bytes were not read."""
-        return len(self._data)
-
-    async def read(self, size: int) -> bytes:
-        """Return the next `size` bytes. Raises WireError when there are fewer."""
-        if size > len(self._data):
-            raise WireError(f"{len(self._data)} bytes where {size} were expected")
-        taken, self._data = bytes(self._data[:size]), self._data[size:]
-        return taken
-
-
 class Section(NamedTuple):
     """The head of one section; its payload and footer follow in the stream."""
 
