@@ -16,6 +16,7 @@ A command that only repeats what was recorded says so with `recorded=True`.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -106,10 +107,8 @@ def named_fds(monitor: Monitor, names: str | None) -> list[Fd]:
 
 @cache
 def _loaded() -> dict[str, Command]:
-    import pkgutil  # noqa: PLC0415 - the first command is time enough
-
-    package = importlib.import_module(__package__)
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name != "registry":
-            importlib.import_module(f"{__package__}.{module.name}")
+    # pkgutil would load `inspect`, a third of what the first command takes.
+    for name in sorted(os.listdir(os.path.dirname(__file__))):
+        if name.endswith(".py") and name not in ("__init__.py", "registry.py"):
+            importlib.import_module(f"{__package__}.{name.removesuffix('.py')}")
     return _commands
