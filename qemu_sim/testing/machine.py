@@ -127,6 +127,12 @@ class SimMachine:
         """Wait until a migration is held at `point`."""
         self.wait_event("X_SIM_MIGRATION_HELD", at=point, timeout=timeout)
 
+    def step(self, *, timeout: float = TIMEOUT) -> str:
+        """Let the held migration go on to its next point on this side; returns which it is."""
+        self.execute("x-sim-migration-step")
+        at: str = self.wait_event("X_SIM_MIGRATION_HELD", timeout=timeout)["data"]["at"]
+        return at
+
     def release(self) -> None:
         """Let the held migration go on, and forget all holds."""
         self.execute("x-sim-migration-release")

@@ -122,6 +122,17 @@ def test_all_disks_move(make_machine, make_disk):
     assert [entry["event"] for entry in disk.log].count("connect") == 1
 
 
+def test_a_migration_is_taken_from_point_to_point(machine_pair):
+    source, destination = machine_pair
+    source.hold("answer-received")
+    migration = source.start_migration(destination)
+    source.wait_held("answer-received")
+    assert [source.step() for _ in range(3)] == ["active", "before-stop", "stopped"]
+    assert not source.execute("query-status")["running"]
+    source.release()
+    assert migration.wait().source.status == "completed"
+
+
 def test_a_migration_is_held_and_goes_on(machine_pair):
     source, destination = machine_pair
     destination.hold("ready-sent")
