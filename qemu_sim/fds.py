@@ -10,9 +10,9 @@ from __future__ import annotations
 import fcntl
 import os
 import warnings
-from collections.abc import Iterable
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, Self
+from collections.abc import Iterable, Sequence
+from functools import cache, cmp_to_key
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
 from qemu_sim.errors import FdError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _CLOSED = -1
 _SYS_KCMP = 312  # x86_64; Linux arch/x86/entry/syscalls/syscall_64.tbl
 _KCMP_FILE = 0
+_KCMP_LESS = 1
 
 
 class Fd:
@@ -90,24 +91,46 @@ def close_all(fds: Iterable[Fd]) -> None:
 
 def same_open_file(pid_a: int, fd_a: int, pid_b: int, fd_b: int) -> bool:
     """Whether two descriptors, maybe of two processes, are one open file (kcmp(2))."""
-    order: int = _libc().syscall(_SYS_KCMP, pid_a, pid_b, _KCMP_FILE, fd_a, fd_b)
-    if order < 0:
-        raise _last_error("kcmp")
-    return order == 0
+    return _compare(pid_a, fd_a, pid_b, fd_b) == 0
+
+
+def find_same(numbers: Sequence[int]) -> tuple[int, int] | None:
+    """Return the places of two descriptors of ours that are one open file, if there are any."""
+    pid = os.getpid()
+    found: list[tuple[int, int]] = []
+
+    # Any sort compares what ends up side by side, and so two that are the same.
+    def order(a: int, b: int) -> int:
+        kind = _compare(pid, numbers[a], pid, numbers[b])
+        if kind == 0:
+            found.append((min(a, b), max(a, b)))
+        return -1 if kind == _KCMP_LESS else 1
+
+    sorted(range(len(numbers)), key=cmp_to_key(order))
+    return found[0] if found else None
+
+
+def _compare(pid_a: int, fd_a: int, pid_b: int, fd_b: int) -> int:
+    """Compare two open files; the kernel has an order of its own for them."""
+    arguments = (_SYS_KCMP, pid_a, pid_b, _KCMP_FILE, fd_a, fd_b)
+    order: int = _libc().syscall(*arguments)
+    return order if order >= 0 else _failed("kcmp", arguments)
 
 
 @cache
-def _libc() -> ctypes.CDLL:
+def _libc(*, use_errno: bool = False) -> ctypes.CDLL:
     import ctypes  # noqa: PLC0415  (a fifth of the start-up, for nothing most of the time)
 
-    return ctypes.CDLL(None, use_errno=True)
+    return ctypes.CDLL(None, use_errno=use_errno)
 
 
-def _last_error(call: str) -> OSError:
+def _failed(name: str, arguments: tuple[int, ...]) -> NoReturn:
+    """Make a call that failed again: to keep errno each time would double what it takes."""
     import ctypes  # noqa: PLC0415  (see _libc)
 
+    _libc(use_errno=True).syscall(*arguments)
     error = ctypes.get_errno()
-    return OSError(error, os.strerror(error), call)
+    raise OSError(error, os.strerror(error), name)
 
 
 def open_descriptors(pid: int | str = "self") -> dict[int, str]:

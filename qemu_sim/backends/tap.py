@@ -4,6 +4,8 @@ QEMU: net/tap.c
 
 The queues are shared open files after a hand-over, so reading is all or nothing: between
 `stop` and `start` not one byte is read, and nothing here changes the interface unasked.
+The event loop waits for one descriptor, an epoll of all queues, so that neither takes
+longer the more queues there are: a guest stands still meanwhile.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 from typing import TYPE_CHECKING
 
 from qemu_sim.fds import Fd, close_all
@@ -28,14 +31,23 @@ _log = logging.getLogger(__name__)
 class Tap:
     """The queues of one TAP interface, owned here; `name` is the interface's."""
 
-    def __init__(self, name: str, queues: list[Fd], header_length: int) -> None:
-        """Own `queues`; each frame has `header_length` bytes before it, 0 for none."""
+    def __init__(
+        self, name: str, queues: list[Fd], header_length: int, enabled: int | None = None
+    ) -> None:
+        """Own `queues`; each frame has `header_length` bytes before it, 0 for none.
+
+        The kernel uses the first `enabled` queues only, by default all.
+        """
         self.name = name
         self.queues = queues
         self.header_length = header_length
-        self.enabled = len(queues)
+        self.enabled = len(queues) if enabled is None else enabled
         self.failure: str | None = None
         self._header = plain_header(header_length)
+        self._arrivals = select.epoll()
+        self._numbers = {fd.fileno(): number for number, fd in enumerate(queues)}
+        for fd in queues[: self.enabled]:
+            self._arrivals.register(fd.fileno(), select.EPOLLIN)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receive: Receive | None = None
 
@@ -44,16 +56,14 @@ class Tap:
         self.stop()
         self._receive = receive
         self._loop = asyncio.get_running_loop()
-        for number, fd in enumerate(self.queues[: self.enabled]):
-            self._loop.add_reader(fd.fileno(), self._readable, number)
+        self._loop.add_reader(self._arrivals.fileno(), self._arrived)
 
     def stop(self) -> None:
         """Read nothing from now on; frames stay in the kernel's queue."""
         self._receive = None
         loop, self._loop = self._loop, None
         if loop is not None:
-            for fd in self.queues:
-                loop.remove_reader(fd.fileno())
+            loop.remove_reader(self._arrivals.fileno())
 
     def send(self, queue: int, frame: bytes) -> bool:
         """Give one frame to the host; False when the kernel refused it (interface down)."""
@@ -67,14 +77,23 @@ class Tap:
     def enable(self, count: int) -> None:
         """Let the kernel use the first `count` queues only."""
         for number, fd in enumerate(self.queues):
-            if (number < count) != (number < self.enabled):
-                tun.enable_queue(fd, number < count)
+            if self.enabled <= number < count:
+                tun.enable_queue(fd, True)
+                self._arrivals.register(fd.fileno(), select.EPOLLIN)
+            elif count <= number < self.enabled:
+                self._arrivals.unregister(fd.fileno())
+                tun.enable_queue(fd, False)
         self.enabled = count
 
     def close(self) -> None:
         """Stop reading and close the queues; the interface goes with the last one."""
         self.stop()
+        self._arrivals.close()
         close_all(self.queues)
+
+    def _arrived(self) -> None:
+        for fileno, _ in self._arrivals.poll(0):
+            self._readable(self._numbers[fileno])
 
     def _readable(self, queue: int) -> None:
         fd = self.queues[queue].fileno()

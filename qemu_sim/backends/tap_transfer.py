@@ -7,13 +7,11 @@ have passed, because until then it may be somebody else's descriptor.
 from __future__ import annotations
 
 import errno
-import itertools
-import os
 from typing import Any
 
 from qemu_sim.backends.tap import Tap
 from qemu_sim.errors import MigrationError
-from qemu_sim.fds import Fd, TaggedFd, same_open_file
+from qemu_sim.fds import Fd, TaggedFd, find_same
 from qemu_sim.io import tun
 
 _ROLE = "queue"
@@ -55,9 +53,7 @@ def tap_of(wanted: dict[str, Any], state: dict[str, Any], fds: list[TaggedFd]) -
         _check_queue(f"queue {index}", fd, wanted, enabled > index)
     _check_interface(queues[0], state, length)
     _check_distinct(queues)
-    tap = Tap(wanted["ifname"], queues, length)
-    tap.enabled = enabled
-    return tap
+    return Tap(wanted["ifname"], queues, length, enabled)
 
 
 def _number(state: dict[str, Any], key: str) -> int:
@@ -114,13 +110,11 @@ def _check_interface(fd: Fd, state: dict[str, Any], length: int) -> None:
 
 def _check_distinct(queues: list[Fd]) -> None:
     """Find one open file given twice: a queue that is missing would swallow its frames."""
-    pid = os.getpid()
-    for (i, a), (j, b) in itertools.combinations(enumerate(queues), 2):
-        try:
-            same = same_open_file(pid, a.fileno(), pid, b.fileno())
-        except OSError as error:
-            if error.errno in (errno.ENOSYS, errno.EPERM):
-                return  # some containers forbid kcmp; the kernel's own counts must do
-            raise
-        if same:
-            raise MigrationError(f"queues {i} and {j} of the TAP are the same open file")
+    try:
+        same = find_same([fd.fileno() for fd in queues])
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EPERM):
+            return  # some containers forbid kcmp; the kernel's own counts must do
+        raise
+    if same is not None:
+        raise MigrationError(f"queues {same[0]} and {same[1]} of the TAP are the same open file")
