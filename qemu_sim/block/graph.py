@@ -17,7 +17,8 @@ from qemu_sim import catalog
 from qemu_sim.block.node import Node
 from qemu_sim.errors import QMPError
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,30}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
+_MAX_NAME = 31
 _MAX_HEIGHT = 150
 _BACKING = {"read-only": True, "auto-read-only": False}
 Options = dict[str, Any]
@@ -239,6 +240,8 @@ class Graph:
             name = f"#block{self._generated - 1}{random.randrange(100):02d}"  # noqa: S311
         elif not _NAME.fullmatch(name):
             raise QMPError(f"Invalid node-name: '{name}'")
+        elif len(name) > _MAX_NAME:
+            raise QMPError("Node name too long")
         if name in self.nodes:
             raise QMPError(f"Duplicate nodes with node-name='{name}'")
         node.name = name

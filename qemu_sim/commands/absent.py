@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim.commands.registry import Monitor, command, named_fds
 from qemu_sim.errors import DeviceNotActive, DeviceNotFound, QMPError
 from qemu_sim.fds import close_all
+from qemu_sim.qapi import idle
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -20,6 +21,8 @@ _NEWER = (8, 0, 0)  # than 7.2
 _CXL_LINE = 64  # bytes
 _NO_CXL = "Unable to resolve path"
 _NO_ROCKER = "rocker {name} not found"
+_HAVE_PS2 = ("pc", "q35")
+_PS2 = ("key", "btn", "rel")
 _NO_VNC = ("No VNC display is present", "Could not set password")
 _NO_VIRTIO = "Path {path} is not a VirtIODevice"
 
@@ -109,11 +112,11 @@ def set_password(
 def expire_password(machine: Machine, *, protocol: str, time: str, **display: str) -> None:
     """Refuse: there is no display whose password it could be."""
     del display
-    if protocol == "spice":
-        raise DeviceNotActive("SPICE is not in use")
     is_time = time in ("now", "never") or time.removeprefix("+").isdigit()
     if not is_time and machine.profile.version >= _NEWER:
         raise QMPError(f"Parameter 'time' doesn't take value '{time}'")
+    if protocol == "spice":
+        raise DeviceNotActive("SPICE is not in use")
     raise QMPError("Could not set password expire time")
 
 
@@ -166,11 +169,15 @@ def input_send_event(
     machine: Machine, *, events: list[dict[str, Any]], device: str | None = None, head: int = 0
 ) -> None:
     """Move a mouse that nobody looks at; a display to name does not exist."""
-    del events, head
+    del head
     if device is not None:
         raise DeviceNotFound(f"Device '{device}' not found")
     if not machine.is_running:
         raise QMPError("VM not running")
+    handled = _PS2 if idle.family(machine.machine_type) in _HAVE_PS2 else ()
+    for event in events:
+        if event["type"] not in handled:
+            raise QMPError(f"Input handler not found for event type {event['type']}")
 
 
 @command("query-stats", raw=True)

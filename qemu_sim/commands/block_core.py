@@ -15,6 +15,7 @@ from qemu_sim.qapi import shape
 
 if TYPE_CHECKING:
     from qemu_sim.block.drive import Drive
+    from qemu_sim.block.node import Node
     from qemu_sim.machine.machine import Machine
 
 
@@ -105,6 +106,14 @@ def find_drive(machine: Machine, device: str | None, id: str | None) -> Drive:
         if id is not None and machine.board.has_device(id):
             raise QMPError("Device does not have a block device backend") from None
         raise
+
+
+def bitmap_node(machine: Machine, name: str) -> Node:
+    """Return the node of a dirty bitmap. Raises QMPError in QEMU's words."""
+    try:
+        return machine.board.drives.node_of(name, name)
+    except QMPError:
+        raise QMPError(f"Node '{name}' not found") from None
 
 
 @command("x-debug-query-block-graph")

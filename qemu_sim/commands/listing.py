@@ -1,7 +1,7 @@
 """`qemu-sim commands`: which commands of the profile behave here, and which only answer.
 
-A command behaves, answers what was recorded, or does not exist here beyond the check of
-its arguments: then it fails with "not simulated by qemu-sim: NAME".
+A command behaves, answers what was recorded, or does not exist here beyond the check of its
+arguments and of what they name: then it fails with "not simulated by qemu-sim: NAME".
 """
 
 from __future__ import annotations
@@ -51,6 +51,6 @@ def _kind(name: str) -> str:
     if name == _SESSION:
         return BEHAVES
     command = registry.find(name)
-    if command is None:
+    if command is None or command.is_refused:
         return MISSING
     return RECORDED if command.is_recorded else BEHAVES

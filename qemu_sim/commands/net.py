@@ -11,6 +11,7 @@ from qemu_sim.commands.registry import Monitor, command, named_fds
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import close_all
 from qemu_sim.machine import nics
+from qemu_sim.qapi.opts import check_id
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -23,6 +24,7 @@ async def netdev_add(machine: Machine, monitor: Monitor, arguments: dict[str, An
     """Make a netdev. `fd` and `fds` are names given by getfd, separated by colons."""
     options = dict(arguments)
     type, id = options.pop("type"), options.pop("id")
+    check_id(id)
     fds = named_fds(monitor, options.get("fd") or options.get("fds"))
     try:
         await machine.board.add_netdev(type, id, options, fds)

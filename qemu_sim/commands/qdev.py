@@ -9,23 +9,35 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
+from qemu_sim.qapi.opts import check_id
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
+
+
+_TYPED = (8, 0, 0)  # before, options were strings, and a number was made one
 
 
 @command("device_add", raw=True)
 async def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
     """Plug a device. Its properties are arguments beside `driver`, `bus` and `id`."""
     given = dict(arguments)
-    driver, id = given.pop("driver", None), given.pop("id", None)
-    if driver is None:
-        raise QMPError("Parameter 'driver' is missing")
+    driver, id = _driver(machine, given.pop("driver", None)), given.pop("id", None)
     if machine.migration.status.under_way:
         raise QMPError("device_add not allowed while migrating")
     device = await machine.board.add_device(driver, id, given, typed=True, hotplug=True)
     if machine.run_state.running:
         device.run()
+
+
+def _driver(machine: Machine, driver: object) -> str:
+    """Return the name of a type of device, which no schema has checked."""
+    if machine.profile.version < _TYPED:
+        driver = {True: "on", False: "off"}[driver] if isinstance(driver, bool) else driver
+        driver = str(driver) if isinstance(driver, int | float) else driver
+    if not isinstance(driver, str):
+        raise QMPError("Parameter 'driver' is missing")
+    return driver
 
 
 @command("device_del")
@@ -41,6 +53,7 @@ def object_add(machine: Machine, arguments: dict[str, Any]) -> None:
     """Make an object."""
     options = dict(arguments)
     qom_type, id = options.pop("qom-type"), options.pop("id")
+    check_id(id)
     machine.board.add_object(qom_type, id, options)
 
 

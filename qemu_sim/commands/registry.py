@@ -10,7 +10,8 @@ The function may be async. A command that deals with descriptors asks for its mo
     @command("getfd", monitor=True)
     def getfd(machine: Machine, monitor: Monitor, *, fdname: str) -> None: ...
 
-A command that only repeats what was recorded says so with `recorded=True`.
+A command that only repeats what was recorded says so with `recorded=True`, one that always
+fails because the thing itself is missing here with `refused=True`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Command(NamedTuple):
     wants_monitor: bool
     takes_raw: bool
     is_recorded: bool = False
+    is_refused: bool = False
 
     def call(self, machine: object, monitor: Monitor, arguments: dict[str, Any]) -> Any:
         """Call it with checked arguments; a coroutine if it is async."""
@@ -62,7 +64,12 @@ _commands: dict[str, Command] = {}
 
 
 def command(
-    name: str, *, monitor: bool = False, raw: bool = False, recorded: bool = False
+    name: str,
+    *,
+    monitor: bool = False,
+    raw: bool = False,
+    recorded: bool = False,
+    refused: bool = False,
 ) -> Callable[[_Run], _Run]:
     """Register a function as the QMP command `name`.
 
@@ -72,7 +79,7 @@ def command(
 
     def register(run: _Run) -> _Run:
         assert name not in _commands, name
-        _commands[name] = Command(name, run, monitor, raw, recorded)
+        _commands[name] = Command(name, run, monitor, raw, recorded, refused)
         return run
 
     return register

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.block import bitmap
+from qemu_sim.commands.block_core import bitmap_node
 from qemu_sim.commands.block_jobs import prepare_backup
+from qemu_sim.commands.refused import CHECKS
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
 
@@ -92,6 +94,8 @@ def block_dirty_bitmap_merge(machine: Machine, arguments: Arguments) -> None:
 def _act(machine: Machine, kind: str, arguments: Arguments) -> tuple[Undo, Commit]:
     act = _ACTIONS.get(kind)
     if act is None:
+        if kind in CHECKS:
+            CHECKS[kind](machine, arguments)
         raise QMPError(f"not simulated by qemu-sim: transaction of {kind}")
     return act(machine, arguments)
 
@@ -161,7 +165,7 @@ def _node(machine: Machine, name: str) -> Node:
 
 
 def _find(machine: Machine, arguments: Arguments) -> tuple[Node, bitmap.Bitmap]:
-    node, name = _node(machine, arguments["node"]), arguments["name"]
+    node, name = bitmap_node(machine, arguments["node"]), arguments["name"]
     if name not in node.bitmaps:
         raise QMPError(f"Dirty bitmap '{name}' not found")
     return node, node.bitmaps[name]

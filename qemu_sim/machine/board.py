@@ -148,16 +148,20 @@ class Board:
 
     # Chardevs.
 
-    async def add_chardev(
-        self, kind: str, id: str, options: dict[str, Any], fds: Sequence[Fd] = ()
-    ) -> Chardev:
-        """Make and open a chardev that owns `fds`. Raises QMPError in QEMU's words."""
-        made = catalog.find("qemu_sim.backends", "chardev", kind)
+    def check_chardev(self, kind: str, id: str) -> type[Chardev]:
+        """Return the class of a chardev that may be added. Raises QMPError."""
+        made: type[Chardev] | None = catalog.find("qemu_sim.backends", "chardev", kind)
         if made is None:
             raise QMPError(f"chardev backend '{kind}' is not simulated by qemu-sim")
         if id in self.chardevs:
             raise QMPError(f"Chardev with id '{id}' already exists")
-        chardev: Chardev = made(id, options, fds)
+        return made
+
+    async def add_chardev(
+        self, kind: str, id: str, options: dict[str, Any], fds: Sequence[Fd] = ()
+    ) -> Chardev:
+        """Make and open a chardev that owns `fds`. Raises QMPError in QEMU's words."""
+        chardev = self.check_chardev(kind, id)(id, options, fds)
         chardev.open_file = self.open_file
         try:
             if not self.deferred:

@@ -76,7 +76,10 @@ class Group(NamedTuple):
     def _check_id(self, id: str) -> None:
         if self.merged:
             raise QMPError("Invalid parameter 'id'")
-        check_id(id)
+        try:
+            check_id(id)
+        except QMPError as error:
+            raise QMPError(f"{error}\n{_IDENTIFIER_HINT}") from None
 
     def _value(self, key: str, value: str) -> Any:
         if self.kinds is None:
@@ -90,7 +93,7 @@ class Group(NamedTuple):
 def check_id(id: str) -> None:
     """Raise QMPError in QEMU's words unless `id` may name an object."""
     if not re.fullmatch(_IDENTIFIER, id):
-        raise QMPError(f"Parameter 'id' expects an identifier\n{_IDENTIFIER_HINT}")
+        raise QMPError("Parameter 'id' expects an identifier")
 
 
 def split(text: str, implied: str | None = None) -> Iterator[Pair]:

@@ -6,13 +6,13 @@ system/qdev-monitor.c (qdev_print), chardev/char-hmp-cmds.c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim.backends.netdev_hubport import HubPort
 from qemu_sim.commands.hmp.table import Session, hmp
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.nics import nics
-from qemu_sim.qapi.glib_order import ordered
 
 if TYPE_CHECKING:
     from qemu_sim.backends.netdev import Netdev
@@ -92,9 +92,9 @@ async def uuid(session: Session) -> str:
 
 @hmp("info chardev")
 async def chardev(session: Session) -> str:
-    """Print the chardevs in the order of QEMU's table of objects."""
-    found = {each["label"]: each["filename"] for each in await session.execute("query-chardev")}
-    return "".join(f"{label}: filename={found[label]}\n" for label in ordered(found))
+    """Print the chardevs."""
+    found = await session.execute("query-chardev")
+    return "".join(f"{each['label']}: filename={each['filename']}\n" for each in found)
 
 
 @hmp("info network")
@@ -102,10 +102,24 @@ def network(session: Session) -> str:
     """Print the NICs with the netdevs behind them, then the netdevs that no NIC uses."""
     board = session.machine.board
     used = {nic.properties.get("netdev"): each for each, nic in nics(board).items()}
-    lines = [_netdev(netdev) for id, netdev in board.netdevs.items() if id not in used]
+    lines = _hubs(board.netdevs)
+    lines += [
+        _netdev(netdev)
+        for id, netdev in board.netdevs.items()
+        if id not in used and not isinstance(netdev, HubPort)
+    ]
     for each, nic in nics(board).items():
         lines += _nic(each, nic, board.netdevs)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _hubs(netdevs: Mapping[str, Netdev]) -> list[str]:
+    """Return the hubs with their ports, the newest first."""
+    ports: dict[int, list[str]] = {}
+    for id, netdev in netdevs.items():
+        if isinstance(netdev, HubPort):
+            ports.setdefault(netdev.hub, []).insert(0, f" \\ {id}")
+    return [line for hub in reversed(ports) for line in (f"hub {hub}", *ports[hub])]
 
 
 def _nic(name: str, nic: VirtioNetPCI, netdevs: dict[str, Netdev]) -> Iterator[str]:

@@ -1,0 +1,107 @@
+"""Commands that find what they are given, and go no further: what they would do is not simulated.
+
+QEMU: blockdev.c, block/export/export.c, blockdev-nbd.c, dump/dump.c, hw/cxl, migration/colo.c
+
+So a wrong name gets QEMU's own answer, and only a right one is told what is missing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.commands.block_core import bitmap_node, find_drive
+from qemu_sim.commands.registry import command
+from qemu_sim.errors import QMPError
+
+if TYPE_CHECKING:
+    from qemu_sim.machine.machine import Machine
+
+Arguments = dict[str, Any]
+Check = Callable[["Machine", Arguments], object]
+
+
+def _drive_or_node(key: str) -> Check:
+    def check(machine: Machine, arguments: Arguments) -> None:
+        machine.board.drives.node_of(arguments[key], arguments[key])
+
+    return check
+
+
+def _node(machine: Machine, arguments: Arguments) -> None:
+    machine.board.drives.node_of(None, arguments["node-name"])
+
+
+def _export(_machine: Machine, arguments: Arguments) -> None:
+    raise QMPError(f"Export '{arguments.get('name', arguments.get('id'))}' is not found")
+
+
+def _only_policy(key: str, policy: str, text: str) -> Check:
+    def check(_machine: Machine, arguments: Arguments) -> None:
+        if arguments[key] != policy:
+            raise QMPError(text)
+        raise QMPError("Unable to resolve CXL type 3 device")
+
+    return check
+
+
+def _dump(_machine: Machine, arguments: Arguments) -> None:
+    if not arguments["protocol"].startswith(("file:", "fd:")):
+        raise QMPError("parameter 'protocol' must start with 'file:' or 'fd:'")
+
+
+def _no_server(_machine: Machine, _arguments: Arguments) -> None:
+    raise QMPError("NBD server not running")
+
+
+def _not_while_running(machine: Machine, _arguments: Arguments) -> None:
+    if machine.is_running:
+        raise QMPError("Cannot update device state while vm is running")
+
+
+CHECKS: dict[str, Check] = {
+    "block-export-add": _node,
+    "block-export-del": _export,
+    "block-job-change": lambda machine, arguments: machine.jobs.find_block_job(arguments["id"]),
+    "block-latency-histogram-set": lambda machine, arguments: find_drive(
+        machine, None, arguments["id"]
+    ),
+    "blockdev-snapshot-delete-internal-sync": _drive_or_node("device"),
+    "blockdev-snapshot-internal-sync": _drive_or_node("device"),
+    "blockdev-snapshot-sync": lambda machine, arguments: machine.board.drives.node_of(
+        arguments.get("device"), arguments.get("node-name")
+    ),
+    "change-backing-file": _drive_or_node("device"),
+    "cxl-add-dynamic-capacity": _only_policy(
+        "selection-policy", "prescriptive", "Selection policy not supported"
+    ),
+    "cxl-release-dynamic-capacity": _only_policy(
+        "removal-policy", "prescriptive", "Removal policy not supported"
+    ),
+    "drive-backup": _drive_or_node("device"),
+    "drive-mirror": _drive_or_node("device"),
+    "dump-guest-memory": _dump,
+    "nbd-server-add": _drive_or_node("device"),
+    "nbd-server-remove": _export,
+    "nbd-server-stop": _no_server,
+    "x-blockdev-amend": _node,
+    "x-blockdev-change": _drive_or_node("parent"),
+    "x-blockdev-set-iothread": lambda machine, arguments: machine.board.graph.node(
+        arguments["node-name"]
+    ),
+    "x-debug-block-dirty-bitmap-sha256": lambda machine, arguments: bitmap_node(
+        machine, arguments["node"]
+    ),
+    "xen-load-devices-state": _not_while_running,
+}
+
+
+def _register(name: str, check: Check) -> None:
+    @command(name, raw=True, refused=True)
+    def run(machine: Machine, arguments: Arguments) -> None:
+        check(machine, arguments)
+        raise QMPError(f"not simulated by qemu-sim: {name}")
+
+
+for _name, _check in CHECKS.items():
+    _register(_name, _check)
