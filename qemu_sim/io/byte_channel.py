@@ -82,6 +82,10 @@ class ByteChannel(ABC):
         if idle:
             self._write(self._sink)
 
+    def send_pieces(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Send `pieces` one after the other, as if they were one."""
+        self.send(b"".join(pieces))
+
     async def drain(self) -> None:
         """Wait until all that was sent is with the kernel. Raises what broke the channel."""
         await self._drained.wait()

@@ -25,6 +25,7 @@ import socket
 import termios
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from qemu_sim.errors import WireError
 from qemu_sim.fds import Fd, close_all
@@ -121,12 +122,24 @@ class Channel:
             if sent == len(data) or self._error is not None:
                 return
             view, fds = view[sent:], () if sent else fds
+        if not isinstance(data, bytes):  # the caller may reuse its buffer
+            view = memoryview(bytes(view))
+        self._queue(view, fds)
+
+    def _queue(self, view: memoryview, fds: Sequence[Fd]) -> None:
         if not self._out:
             self._loop.add_writer(self._fileno, self._writable)
             self._drained.clear()
-        # A queue of its own bytes: the caller may reuse its buffer.
-        self._out.append((memoryview(bytes(view)), [fd.share() for fd in fds]))
+        self._out.append((view, [fd.share() for fd in fds]))
         self.queued_bytes += len(view)
+
+    def send_pieces(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Send up to IOV_MAX `pieces`, one after the other, as if they were one."""
+        if self.closed or self._error is not None:
+            return
+        sent = 0 if self._out else self._attempt(self._sock.sendmsg, pieces)
+        if self._error is None and sent < sum(map(len, pieces)):
+            self._queue(memoryview(b"".join(pieces))[sent:], ())
 
     async def drain(self) -> None:
         """Wait until all that was sent is with the kernel. Raises what broke the connection."""
@@ -256,13 +269,16 @@ class Channel:
         self._drop_queue()
 
     def _try_send(self, view: memoryview, fds: Sequence[Fd]) -> int:
-        """Bytes taken by the kernel; 0 when it would block or the connection broke."""
+        if not fds:
+            return self._attempt(self._sock.send, view)
+        rights = array.array("i", [fd.fileno() for fd in fds])
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+        return self._attempt(self._sock.sendmsg, [view], ancillary)
+
+    def _attempt(self, send: Callable[..., int], *arguments: Any) -> int:
+        """Return the bytes taken by the kernel; 0 when it would block or the connection broke."""
         try:
-            if not fds:
-                return self._sock.send(view)
-            rights = array.array("i", [fd.fileno() for fd in fds])
-            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-            return self._sock.sendmsg([view], ancillary)
+            return send(*arguments)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:

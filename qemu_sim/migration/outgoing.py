@@ -231,10 +231,10 @@ class Outgoing:
 
     async def _send_pages(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
         self.stream.write(vmstream.section_part(kind, self._ram_id))
-        for piece in ram.pages(self._machine.memory, extents):
-            self.stream.write(piece)
-            self.ram_done += len(piece)
-            await self.stream.flush_some()
+        for pieces in ram.pages(self._machine.memory, extents):
+            self.stream.write_pieces(pieces)
+            self.ram_done += sum(map(len, pieces))
+            await self.stream.flush()
         self.stream.write(ram.END_OF_PART + vmstream.footer(self._ram_id))
 
     def _end_ram(self) -> None:

@@ -8,13 +8,13 @@ the destination's RAM starts out as zeroes. A page whose bytes are all zero goes
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import MigrationError
 
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Iterable, Iterator
 
     from qemu_sim.migration.stream import Stream
@@ -29,8 +29,11 @@ _PAGE = 0x08
 _EOS = 0x10
 _CONTINUE = 0x20
 _FLAGS = 0xFFF
-_BATCH = 256  # pages a write
+_BATCH = 128  # pages a write; what a socket takes at once, a few times over
+_PLAIN = _PAGE | _CONTINUE
 _U64 = struct.Struct(">Q")
+_RECORD = struct.Struct(f">Q{PAGE}x")  # a plain page: its header, and the bytes
+_MOST_PIECES = 1024  # IOV_MAX
 _NOTHING = bytes(PAGE)
 END_OF_PART = _U64.pack(_EOS)
 
@@ -41,37 +44,48 @@ def setup(memory: GuestMemory) -> bytes:
     return _U64.pack(memory.size | _MEM_SIZE) + name + _U64.pack(memory.size) + END_OF_PART
 
 
-def pages(memory: GuestMemory, extents: Iterable[tuple[int, int]]) -> Iterator[bytes]:
-    """Yield the payload of `extents` (offset, length) in pieces of up to 1 MiB."""
+Pieces = list[bytes | memoryview]
+
+
+def pages(memory: GuestMemory, extents: Iterable[tuple[int, int]]) -> Iterator[Pieces]:
+    """Yield the payload of `extents` (offset, length), some pages at a time.
+
+    What is yielded holds views of memory: it is to be forgotten before memory is closed.
+    """
     name = bytes([len(BLOCK)]) + BLOCK
     for start, length in extents:
         first = start - start % PAGE
         end = min(-(-(start + length) // PAGE) * PAGE, memory.size)
         for at in range(first, end, _BATCH * PAGE):
-            yield _piece(memory, at, min(at + _BATCH * PAGE, end), name)
+            yield _some(memory, at, min(at + _BATCH * PAGE, end), name)
             name = b""
 
 
-def _piece(memory: GuestMemory, start: int, end: int, name: bytes) -> bytes:
-    parts: list[bytes | memoryview] = []
-    with memoryview(memory.map) as view:
-        for offset in range(start, end, PAGE):
-            parts += _page(offset, view[offset : offset + PAGE], name)
-            name = b""
-        return b"".join(parts)
-
-
-def _page(offset: int, page: memoryview, name: bytes) -> list[bytes | memoryview]:
-    again = 0 if name else _CONTINUE
-    if page == _NOTHING:
-        return [_U64.pack(offset | _ZERO | again), name, b"\0"]
-    return [_U64.pack(offset | _PAGE | again), name, page]
+def _some(memory: GuestMemory, start: int, end: int, name: bytes) -> Pieces:
+    """Return header and content of each page; only the first of all names the block."""
+    count = (end - start) // PAGE
+    words = range(start | _PLAIN, end | _PLAIN, PAGE)
+    headers = memoryview(struct.pack(f">{count}Q", *words))
+    with memory.view as view:
+        pieces: Pieces = [b""] * (2 * count)
+        pieces[0::2] = [headers[at : at + 8] for at in range(0, 8 * count, 8)]
+        pieces[1::2] = [view[at : at + PAGE] for at in range(start, end, PAGE)]
+        # The first word tells mostly; to look at all of a page takes as long as to copy it.
+        with view.cast("Q") as longs:
+            first_words = longs[start // 8 : end // 8 : PAGE // 8].tolist()
+    for number, word in enumerate(first_words) if 0 in first_words else ():
+        if word == 0 and bytes(pieces[2 * number + 1]) == _NOTHING:
+            pieces[2 * number : 2 * number + 2] = [_U64.pack(words[number] ^ _PAGE ^ _ZERO), b"\0"]
+    if name:
+        word = _U64.unpack(pieces[0])[0] ^ _CONTINUE
+        pieces[0] = _U64.pack(word) + name
+    return pieces
 
 
 async def load(stream: Stream, memory: GuestMemory) -> None:
     """Read one section's payload into `memory`. Raises MigrationError in QEMU's words."""
-    view = memory.map
     while True:
+        _load_pages(stream, memory)
         word = _U64.unpack(await stream.read(8))[0]
         offset, flags = word & ~_FLAGS, word & _FLAGS
         if flags & _EOS:
@@ -84,18 +98,48 @@ async def load(stream: Stream, memory: GuestMemory) -> None:
         if offset + PAGE > memory.size:
             raise MigrationError(f"Illegal RAM offset {offset:x}")
         if flags & _ZERO:
-            await _load_zero(stream, view, offset)
+            await _load_zero(stream, memory, offset)
         elif flags & _PAGE:
-            view[offset : offset + PAGE] = await stream.read(PAGE)
+            memory.map[offset : offset + PAGE] = await stream.read(PAGE)
         else:
             raise MigrationError(f"Unknown combination of migration flags: 0x{flags:x}")
 
 
-async def _load_zero(stream: Stream, view: mmap.mmap, offset: int) -> None:
+def _load_pages(stream: Stream, memory: GuestMemory) -> None:
+    """Take the plain pages that have arrived, up to the first of another kind."""
+    at = 0
+    with memoryview(stream.arrived) as data:
+        while count := _following(data[at:], memory.size):
+            offset = _U64.unpack_from(data, at)[0] - _PLAIN
+            starts = range(at + 8, at + count * _RECORD.size, _RECORD.size)
+            # Each byte is copied once, and no page is touched before it is whole.
+            written = os.pwritev(memory.fd.fileno(), [data[i : i + PAGE] for i in starts], offset)
+            if written != count * PAGE:
+                raise MigrationError(f"guest RAM took {written} bytes of {count * PAGE}")
+            at += count * _RECORD.size
+    stream.skip(at)
+
+
+def _following(data: memoryview, size: int) -> int:
+    """Return how many plain pages, one following the other in RAM too, stand at the start."""
+    whole = min(len(data) // _RECORD.size, _MOST_PIECES)
+    if not whole:
+        return 0
+    expected = first = _U64.unpack_from(data)[0]
+    if first & _FLAGS != _PLAIN:
+        return 0
+    for (word,) in _RECORD.iter_unpack(data[: whole * _RECORD.size]):
+        if word != expected or word >= size:
+            break
+        expected += PAGE
+    return int(expected - first) // PAGE
+
+
+async def _load_zero(stream: Stream, memory: GuestMemory, offset: int) -> None:
     await stream.read(1)
-    # Writing zeroes to untouched memory would allocate it.
-    if view[offset : offset + PAGE] != _NOTHING:
-        view[offset : offset + PAGE] = _NOTHING
+    # To write to memory that was never touched, or to read it by the map, would allocate it.
+    if os.pread(memory.fd.fileno(), PAGE, offset) != _NOTHING:
+        memory.map[offset : offset + PAGE] = _NOTHING
 
 
 async def _load_blocks(stream: Stream, memory: GuestMemory, total: int) -> None:

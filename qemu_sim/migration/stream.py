@@ -28,10 +28,9 @@ from qemu_sim.wire.bytes_reader import BytesReader, run
 if TYPE_CHECKING:
     from qemu_sim.io.any_channel import AnyChannel
 
-_BUFFER_HIGH = 4 << 20  # bytes read ahead; more stays in the kernel
+_BUFFER_HIGH = 1 << 20  # bytes read ahead; more stays in the kernel
 _EAGER_SECONDS = 0.001  # beyond it the peer is slow, and the CPU somebody else's
 _WRITE_SIZE = 64 << 10  # bytes gathered before they are sent
-_WRITE_HIGH = 1 << 20  # bytes queued before a writer waits
 _LAST_WORDS = {
     vmstream.REPLY_REFUSED: "",
     vmstream.COMMAND_ABORT: "the source took it back: ",
@@ -100,6 +99,16 @@ class Stream:
         self._resume()
         return data
 
+    @property
+    def arrived(self) -> bytearray:
+        """What can be read without waiting: to look at, and then to `skip`."""
+        return self._buffer
+
+    def skip(self, size: int) -> None:
+        """Take `size` bytes that have arrived as read."""
+        del self._buffer[:size]
+        self._resume()
+
     async def read_fd(self, what: str) -> Fd:
         """Return the next descriptor; `what` names it in errors."""
         if await self.read(1) != vmstream.FD_BYTE:
@@ -123,13 +132,19 @@ class Stream:
     def write(self, data: bytes | memoryview, fds: Sequence[Fd] = ()) -> None:
         """Send `data`, with `fds` on its first byte; small pieces go together in `flush`."""
         self.sent_bytes += len(data)
-        if not fds:
+        if not fds and len(data) < _WRITE_SIZE:
             self._pending += data
             if len(self._pending) >= _WRITE_SIZE:
                 self._send_pending()
             return
         self._send_pending()
         self._channel.send(data, fds)
+
+    def write_pieces(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Send up to IOV_MAX `pieces` as they are; `flush` before there are more."""
+        self._send_pending()
+        self.sent_bytes += sum(map(len, pieces))
+        self._channel.send_pieces(pieces)
 
     def send_now(self, data: bytes) -> None:
         """Send `data` and what was written before, without waiting for anything."""
@@ -208,11 +223,11 @@ class Stream:
         """Send one descriptor on a byte of its own."""
         self.write(vmstream.FD_BYTE, (fd,))
 
-    async def flush(self, maximum: int = 0) -> None:
-        """Wait until at most `maximum` bytes are queued. Raises MigrationError if it broke."""
+    async def flush(self) -> None:
+        """Wait until all is with the kernel. Raises MigrationError if it broke."""
         self._send_pending()
         try:
-            if self._channel.queued_bytes > maximum:
+            if self._channel.queued_bytes:
                 async with asyncio.timeout(None if self.patient else self._timeout):
                     await self._channel.drain()
             elif self._channel.broken:
@@ -222,10 +237,6 @@ class Stream:
         except (OSError, WireError) as error:
             await self._read_to_end()
             raise self.last_word() or self._broken("write to", error) from None
-
-    async def flush_some(self) -> None:
-        """Wait only if much is queued."""
-        await self.flush(_WRITE_HIGH)
 
     def last_word(self) -> MigrationError | None:
         """What the peer said before it left, if it did; better than "broken pipe"."""
