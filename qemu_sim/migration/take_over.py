@@ -54,6 +54,8 @@ class TakeOver:
         await open_others({entry.device.path for entry in self.plan.transferred()})
         reopened = {entry.device.path: entry.reason for entry in self.plan.entries if entry.outcome}
         self._stream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened})
+        # With no RAM to copy the source stops its guest at once.
+        self._stream.eager = self._machine.memory.shared
         await self._stream.flush()
         await hooks.reach("answer-sent")
 
