@@ -146,7 +146,10 @@ class Host:
         options = backend.get("data", {})
         address = options.get("addr", {})
         fds = _inherited(address["data"]["str"]) if address.get("type") == "fd" else []
-        await self.machine.board.add_chardev(backend["type"], given.values["id"], options, fds)
+        board, id = self.machine.board, given.values["id"]
+        chardev = await board.add_chardev(backend["type"], id, options, fds)
+        if id in self._configuration.serials:
+            await board.plug_serial(chardev)
 
     async def _open_monitor(self, spec: MonitorSpec, given: Given) -> None:
         human = spec.mode == "readline"

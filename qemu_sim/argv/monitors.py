@@ -25,6 +25,7 @@ _MON = Group(
     implied="chardev",
     kinds={"chardev": as_text, "mode": _mode, "pretty": parse_bool},
 )
+_NOWHERE = ("none", "null")
 _DEPRECATED = (
     "'-mon' is deprecated, use '-object' with 'monitor-hmp' or 'monitor-qmp' types instead"
 )
@@ -98,15 +99,23 @@ def from_object(reading: Reading, given: Given) -> MonitorSpec:
     return MonitorSpec(given.source, options["chardev"], mode, pretty, options["id"])
 
 
-def _port(name: str) -> Reader:
-    """Read -serial or -parallel: no device is behind the port, so only nothing goes there."""
+def _serial(reading: Reading, source: str, text: str) -> None:
+    """Read -serial: a port leads to a file, or nowhere."""
+    reading.given_defaults.add("serial")
+    ports = reading.configuration.serials
+    label = f"serial{len(ports)}" if text.startswith("file:") else None
+    ports.append(label)
+    if label is not None:
+        _compat_chardev(reading, source, text, label)
+    elif text not in _NOWHERE:
+        raise not_simulated(source)
 
-    def read(reading: Reading, source: str, text: str) -> None:
-        reading.given_defaults.add(name)
-        if text not in ("none", "null"):
-            raise not_simulated(source)
 
-    return read
+def _parallel(reading: Reading, source: str, text: str) -> None:
+    """Read -parallel: no device is behind the port, so it leads nowhere."""
+    reading.given_defaults.add("parallel")
+    if text not in _NOWHERE:
+        raise not_simulated(source)
 
 
 READERS: dict[str, Reader] = {
@@ -114,6 +123,6 @@ READERS: dict[str, Reader] = {
     "qmp-pretty": _qmp_pretty,
     "monitor": _monitor,
     "mon": _mon,
-    "serial": _port("serial"),
-    "parallel": _port("parallel"),
+    "serial": _serial,
+    "parallel": _parallel,
 }

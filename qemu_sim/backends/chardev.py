@@ -57,6 +57,9 @@ class Chardev:
     async def open(self) -> None:
         """Take the host's resources. Raises QMPError in QEMU's words."""
 
+    def write(self, data: bytes) -> None:
+        """Take what a front end says; it is lost, but in the types that keep it."""
+
     def yank(self) -> None:
         """Cut the connection; nothing happens where there is none."""
 

@@ -1,4 +1,4 @@
-"""A disk or a CD drive. The simulated guest does no I/O on it.
+"""A disk or a CD drive. The simulated guest boots from it, if it can, and does no more I/O.
 
 QEMU: hw/block/block.c, hw/block/virtio-blk.c, hw/ide/ide-dev.c, hw/scsi/scsi-disk.c
 """
@@ -12,6 +12,7 @@ from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
     from qemu_sim.devices.device import Parts
+    from qemu_sim.guest.page_writer import PageWriter
 
 
 class BlockDevice(Device):
@@ -35,7 +36,36 @@ class BlockDevice(Device):
             removable=self.REMOVABLE,
             shares=properties.get("share-rw", False),
         )
+        self._program: PageWriter | None = None
+
+    def run(self) -> None:
+        """Go on with the program that was booted from here; boot it the first time."""
+        if self._program is None and not self.parts.came_by_migration and self._drive.node:
+            self._program = self.parts.firmware.boot(self._drive.node)
+        if self._program is not None:
+            self._program.run()
+
+    def halt(self) -> None:
+        """Stop the program."""
+        if self._program is not None:
+            self._program.halt()
+
+    def reset(self) -> None:
+        """Start the program anew."""
+        if self._program is not None:
+            self._program.begin()
+
+    def save(self) -> dict[str, Any]:
+        """Return the state of the program that runs from here."""
+        return {} if self._program is None else {"program": self._program.save()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over the program that runs from here."""
+        if "program" in state:
+            self._program = self.parts.firmware.resume(state["program"])
 
     def close(self) -> None:
-        """Give the drive back."""
+        """End the program, and give the drive back."""
+        if self._program is not None:
+            self._program.close()
         self.parts.release_drive(self._drive)

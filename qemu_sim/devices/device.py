@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.block.drive import Drive
+    from qemu_sim.machine.firmware import Firmware
     from qemu_sim.migration.transfer import Backend
     from qemu_sim.virtio.memory import GuestMemory
 
@@ -33,6 +34,14 @@ class Parts(Protocol):
     @property
     def guest_addresses(self) -> tuple[frozenset[str], frozenset[str]]:
         """IPv4 and IPv6 addresses the guest answers for; an empty set means any."""
+
+    @property
+    def firmware(self) -> Firmware:
+        """What boots from a disk."""
+
+    @property
+    def came_by_migration(self) -> bool:
+        """Whether the machine was booted elsewhere, if at all."""
 
     def claim_netdev(self, device_type: str, id: str) -> Netdev:
         """Return the netdev `id` for one NIC. Raises QMPError in QEMU's words."""
@@ -95,6 +104,9 @@ class Device:
 
     def halt(self) -> None:
         """Keep the simulated guest off the device; nothing is read or sent from now on."""
+
+    def reset(self) -> None:
+        """Have the simulated guest begin anew with the device; it runs or not, as before."""
 
     async def drain(self) -> None:
         """Finish what the backend has under way (`stop`, or a migration without hand-over).

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
     from qemu_sim.fds import Fd
     from qemu_sim.machine.buses import Buses
+    from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.options import MachineOptions
 
 CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
@@ -58,6 +59,8 @@ class Board:
         # Which netdev a machine that waits for a migration leaves unopened.
         self.opens_late: Callable[[Netdev], bool] = lambda _: True
         self.open_file = open_file  # replaced by what also knows descriptor sets
+        self.serial: Chardev | None = None  # what the first serial port leads to
+        self.make_firmware: Callable[[], Firmware]  # set by the machine
         self._memory: GuestMemory | None = None
         self._claims: dict[tuple[str, str], str] = {}
         self._anonymous = 0
@@ -90,6 +93,16 @@ class Board:
     def guest_addresses(self) -> tuple[frozenset[str], frozenset[str]]:
         """IPv4 and IPv6 addresses the guest answers for; an empty set means any."""
         return self._options.guest_ipv4, self._options.guest_ipv6
+
+    @cached_property
+    def firmware(self) -> Firmware:
+        """What boots from a disk."""
+        return self.make_firmware()
+
+    @property
+    def came_by_migration(self) -> bool:
+        """Whether the machine was booted elsewhere, if at all."""
+        return self._options.incoming
 
     def next_mac(self) -> str:
         """Return the MAC address of the next NIC that names none."""
@@ -176,6 +189,13 @@ class Board:
         """Show a chardev whose front end is a monitor, and which stays as long as that."""
         self.chardevs[chardev.id] = chardev
         self._claims["chardev", chardev.id] = "monitor"
+
+    async def plug_serial(self, chardev: Chardev) -> None:
+        """Lead the next serial port to a chardev; the simulated guest uses the first."""
+        if not chardev.is_open:
+            await chardev.open()
+        self._claims["chardev", chardev.id] = "isa-serial"
+        self.serial = self.serial or chardev
 
     def remove_chardev(self, id: str) -> None:
         """Remove a chardev that nothing uses. Raises QMPError in QEMU's words."""

@@ -62,7 +62,8 @@ class Configuration:
     `machine` holds -machine's properties: strings, objects for `smp` and `boot`; its
     `type` is missing if none was given. `memory` is -m: `size`, `slots`, `maxmem`, in
     bytes. `accelerators` are the candidates, best first. `chardevs` are arguments of
-    `chardev-add`. `incoming` holds `defer`, a `uri` or a `channel`.
+    `chardev-add`; `serials` names each serial port's, or None. `incoming` holds `defer`, a
+    `uri` or a `channel`.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class Configuration:
         "qtest",
         "qtest_log",
         "rejected",
+        "serials",
         "sim",
         "start_paused",
         "uuid",
@@ -121,6 +123,7 @@ class Configuration:
         self.netdevs: list[Given] = []
         self.blockdevs: list[Given] = []
         self.drives: list[Given] = []
+        self.serials: list[str | None] = []
         self.devices: list[Given] = []
         self.globals: list[Given] = []
         self.add_fds: list[Given] = []

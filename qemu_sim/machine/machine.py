@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
     from qemu_sim.fds import Fd
+    from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.migration_settings import MigrationSettings
     from qemu_sim.machine.options import MachineOptions
     from qemu_sim.migration.capabilities import Capabilities
@@ -64,6 +65,7 @@ class Machine:
         self.board.open_file = self.fdsets.open
         self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))
         self.board.opens_late = self._opens_late
+        self.board.make_firmware = self._make_firmware
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets, self.clock)
         self.cpus = CPUs(options)
@@ -159,6 +161,11 @@ class Machine:
         self._halt(run_state)
         for device in self.board.devices:
             await device.drain()
+
+    def suspend(self) -> None:
+        """Sleep, as the guest asks for, until it is woken up (SUSPEND)."""
+        self._halt("suspended")
+        self.events.emit("SUSPEND")
 
     def forget_run(self) -> None:
         """Have a stopped guest start from the beginning, unless another process runs it."""
@@ -391,6 +398,11 @@ class Machine:
 
     def _opens_late(self, netdev: Netdev) -> bool:
         return self.dialect.opens_late(netdev)
+
+    def _make_firmware(self) -> Firmware:
+        from qemu_sim.machine.firmware import Firmware  # noqa: PLC0415 - only disks need it
+
+        return Firmware(self.memory, self.clock, self.board.serial, self.suspend)
 
     def _sampled_memory(self) -> GuestMemory | None:
         return None if self.machine_type == "none" else self.board.memory

@@ -22,6 +22,7 @@ from qemu_sim.machine.options import MachineOptions
 from qemu_sim.machine.topology import Topology, topology
 from qemu_sim.qapi import profile as profiles
 from qemu_sim.qapi.extension import DEVICES
+from qemu_sim.qapi.sizes import parse_size
 
 if TYPE_CHECKING:
     from qemu_sim.machine.configuration import Configuration
@@ -45,6 +46,8 @@ def machine_options(
     machine_type = profile.resolve_machine(given.get("type", _DEFAULT_MACHINE))
     cpus = _topology(profile, machine_type, given.get("smp", {}))
     memory = memory_limits.from_machine_property(given.get("memory", {})) | configuration.memory
+    if "size" not in memory:
+        memory |= _backend_size(configuration, given.get("memory-backend"))
     size = memory_limits.memory_size(memory)
     shown = {
         "smp": cpus.to_qapi(profile.version),
@@ -79,6 +82,16 @@ def machine_options(
         check_peer=sim.get("peer-check", True),
         clock=_clock(sim.get("clock", "real")),
     )
+
+
+def _backend_size(configuration: Configuration, id: str | None) -> dict[str, int]:
+    """Return the size of the object that is to be the machine's RAM, if it says one."""
+    for given in configuration.objects:
+        size = given.values.get("size")
+        if id is not None and given.values.get("id") == id and size:
+            with given.blame():
+                return {"size": size if given.typed else parse_size("size", size)}
+    return {}
 
 
 def _topology(profile: Profile, machine_type: str, smp: Any) -> Topology:

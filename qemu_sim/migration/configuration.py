@@ -5,6 +5,7 @@ QEMU: migration/savevm.c (vmstate_configuration, vmstate_capabilites, vmstate_uu
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from qemu_sim.wire.vmstream import Reader
 
 _VERSION = 1
-_UUID_SIZE = 16  # bytes
+_log = logging.getLogger(__name__)
 _MUST_AGREE = ("x-ignore-shared", "mapped-ram")
 
 
@@ -29,8 +30,9 @@ def section(machine: Side) -> bytes:
         texts = [bytes([len(name)]) + name.encode() for name in agreed]
         payload = len(texts).to_bytes(4, "big") + b"".join(texts)
         subsections.append(vmstream.subsection(vmconfiguration.CAPABILITIES, _VERSION, payload))
-    if machine.capabilities.enabled("validate-uuid"):
-        subsections.append(vmstream.subsection(vmconfiguration.UUID, _VERSION, _uuid(machine)))
+    if machine.uuid is not None and machine.capabilities.enabled("validate-uuid"):
+        own = uuid.UUID(machine.uuid).bytes
+        subsections.append(vmstream.subsection(vmconfiguration.UUID, _VERSION, own))
     return vmstream.configuration(machine.machine_type, subsections)
 
 
@@ -62,14 +64,12 @@ def _check_capabilities(received: Sequence[str], machine: Side) -> None:
 
 
 def _check_uuid(received: str, machine: Side) -> None:
-    local = str(uuid.UUID(bytes=_uuid(machine)))
-    if received != local:
-        raise MigrationError(f"UUID received is {received} and local is {local}")
+    """Compare; one that either side was not given fits any."""
+    if machine.uuid is None:
+        _log.warning("UUID is received %s, but local uuid isn't set", received)
+    elif received != machine.uuid:
+        raise MigrationError(f"UUID received is {received} and local is {machine.uuid}")
 
 
 def _must_agree(machine: Side) -> list[str]:
     return [name for name in _MUST_AGREE if machine.capabilities.enabled(name)]
-
-
-def _uuid(machine: Side) -> bytes:
-    return bytes(_UUID_SIZE) if machine.uuid is None else uuid.UUID(machine.uuid).bytes

@@ -168,6 +168,14 @@ def test_a_cpr_channel_stands_beside_the_main_one():
     assert found.incoming_cpr.values["channel"]["channel-type"] == "cpr"
 
 
+def test_serial_ports_are_counted_wherever_they_lead():
+    found = _parse("-serial none -serial file:/a -serial null -serial file:/b")
+
+    assert found.serials == [None, "serial1", None, "serial3"]
+    made = [(each.values["id"], each.values["backend"]["data"]["out"]) for each in found.chardevs]
+    assert made == [("serial1", "/a"), ("serial3", "/b")]
+
+
 def test_our_own_settings_are_collected():
     found = _parse("-sim profile=7.2,hold=offer -sim hold=commit,wire-log=/a,,b,hold=x")
 

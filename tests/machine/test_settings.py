@@ -148,3 +148,11 @@ def test_with_kvm_the_host_model_exists(kvm):
 def test_a_phase_must_be_able_to_end(seconds):
     with pytest.raises(StartError, match="'phase-timeout' expects a time in seconds, more than 0"):
         machine_options(parse((), Report("PROG")), {"phase-timeout": seconds}, print)
+
+
+@pytest.mark.parametrize(
+    ("more", "size"), [("", 150 << 20), ("-m 300", 300 << 20), ("-M memory.size=1G", 1 << 30)]
+)
+def test_a_memory_backend_says_how_much_ram_there_is_if_nothing_else_does(more, size):
+    backend = "-M q35,memory-backend=a -object memory-backend-ram,id=a,size=150M"
+    assert _Asked(*backend.split(), *more.split()).options.memory_size == size

@@ -90,14 +90,24 @@ async def test_a_lost_last_word_leaves_the_source_stopped(pair):
 async def test_a_uuid_is_validated_if_that_is_wanted(pair):
     switch(pair, "validate-uuid", return_path=False)
     pair.source.uuid = "11111111-1111-1111-1111-111111111111"
+    pair.destination.uuid = "22222222-2222-2222-2222-222222222222"
     pair.listen()
     pair.migrate(hand_over=False)
     assert await pair.ended() == ("failed", "failed")
     assert pair.destination.migration.query()["error-desc"] == (
         "UUID received is 11111111-1111-1111-1111-111111111111"
-        " and local is 00000000-0000-0000-0000-000000000000"
+        " and local is 22222222-2222-2222-2222-222222222222"
     )
     assert "STOP" not in pair.source.log
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+async def test_a_machine_without_a_uuid_fits_any(pair, side):
+    switch(pair, "validate-uuid", return_path=False)
+    getattr(pair, side).uuid = "11111111-1111-1111-1111-111111111111"
+    pair.listen()
+    pair.migrate(hand_over=False)
+    assert await pair.ended() == ("completed", "completed")
 
 
 async def test_capabilities_that_must_agree(pair):

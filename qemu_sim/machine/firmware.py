@@ -1,0 +1,68 @@
+"""What a PC does before an operating system runs: find a disk to boot from.
+
+QEMU: pc-bios/bios-256k.bin (SeaBIOS, src/boot.c)
+
+A disk is booted from if the simulated guest knows the program in its boot sector, and no
+other disk was before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.errors import MigrationError
+
+if TYPE_CHECKING:
+    from qemu_sim.backends.chardev import Chardev
+    from qemu_sim.block.node import Node
+    from qemu_sim.clock import Clock
+    from qemu_sim.guest.page_writer import PageWriter
+    from qemu_sim.virtio.memory import GuestMemory
+
+_SECTOR = 512
+_SIGNATURE = b"\x55\xaa"
+_log = logging.getLogger(__name__)
+
+
+class Firmware:
+    """The firmware of one machine, and what it lets a program reach."""
+
+    def __init__(
+        self, memory: GuestMemory, clock: Clock, serial: Chardev | None, suspend: Callable[[], None]
+    ) -> None:
+        """`serial` is what the first serial port leads to."""
+        self.memory = memory
+        self.clock = clock
+        self.suspend = suspend
+        self._serial = serial
+
+    def boot(self, node: Node) -> PageWriter | None:
+        """Start the program of a disk that holds `node`; None if it is left alone."""
+        sector = node.read(0, _SECTOR)
+        if not sector.endswith(_SIGNATURE):
+            return None
+        from qemu_sim.guest import boot_sector, page_writer  # noqa: PLC0415 - few disks need it
+
+        code = boot_sector.recognise(sector)
+        if code is None:
+            return None
+        try:
+            program = page_writer.PageWriter(code, self)
+        except MigrationError as error:
+            _log.warning("not booted from '%s': %s", node.name, error)
+            return None
+        program.begin()
+        return program
+
+    def resume(self, state: dict[str, Any]) -> PageWriter:
+        """Go on with a program that was saved elsewhere. Raises MigrationError."""
+        from qemu_sim.guest.page_writer import PageWriter  # noqa: PLC0415 - few machines run it
+
+        return PageWriter.load(self, state)
+
+    def say(self, data: bytes) -> None:
+        """Put `data` on the serial port."""
+        if self._serial is not None:
+            self._serial.write(data)
