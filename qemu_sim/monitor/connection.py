@@ -14,9 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qemu_sim.commands import registry
 from qemu_sim.errors import CommandNotFound, QMPError
@@ -33,6 +32,8 @@ _log = logging.getLogger(__name__)
 # A client that reads nothing is dropped when this much waits for it. QEMU has no limit.
 MAX_UNREAD = 256 << 20  # bytes
 _OUR_PREFIX = "x-sim-"
+
+_What = TypeVar("_What")
 
 
 class Stream(Protocol):
@@ -126,7 +127,7 @@ class Connection:
         """Run what may run now."""
         self._pumping = True
         while (request := self._session.next_request(in_band=self._turns.free)) is not None:
-            self._settle(request, partial(self._call, request))
+            self._settle(request, self._call, request)
             if self._machine.exited.done():
                 self._session.finish()
         if not self._turns.free:
@@ -138,10 +139,10 @@ class Connection:
         self._session.receive(data, fds)
         self.pump()
 
-    def _settle(self, request: Execute, outcome: Callable[[], Any]) -> None:
-        """Answer `request` with what `outcome` returns or raises, at once or later."""
+    def _settle(self, request: Execute, outcome: Callable[[_What], Any], of: _What) -> None:
+        """Answer `request` with what `outcome(of)` returns or raises, at once or later."""
         try:
-            result = outcome()
+            result = outcome(of)
             if type(result) is CoroutineType:
                 self._begin(request, result)
             else:
@@ -178,7 +179,7 @@ class Connection:
     def _done(self, request: Execute, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            self._settle(request, task.result)
+            self._settle(request, asyncio.Task.result, task)
         if not request.oob:
             self._turns.give_back()
         self.pump()

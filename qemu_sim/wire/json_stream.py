@@ -79,8 +79,8 @@ class JsonStream:
         if not data.isascii() or b"\\u" in data:
             return data
         text = data.decode("ascii")
-        at = _end_of_space(text, 0)
-        while text.startswith("{", at):
+        at, end = _end_of_space(text, 0), len(text)
+        while at < end and text[at] == "{":
             try:
                 value, at = _SCAN(text, at)
             except (ValueError, StopIteration, RecursionError):

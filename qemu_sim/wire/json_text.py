@@ -68,14 +68,12 @@ def text(value: Any, *, pretty: bool = False) -> str:
                 parts.append(quote(item))
             elif kind is bool:
                 parts.append("true" if item else "false")
-            elif kind is Lasting and not pretty:
-                parts.append(item.line)
-            elif kind is dict or kind is list or kind is Lasting:
+            elif kind is dict or kind is list or (kind is Lasting and pretty):
                 outer.append((steps, closing))
                 steps, closing = _walk(item, len(outer) if pretty else 0)
                 break
             else:
-                parts.append(_scalar(item))
+                parts.append(item.line if kind is Lasting else _scalar(item))
         else:
             parts.append(closing)
             if not outer:
