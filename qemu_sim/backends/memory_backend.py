@@ -23,7 +23,7 @@ class MemoryBackend(Object):
         size = options["size"]
         if not size:
             raise QMPError("can't create backend with size 0")
-        self.memory = GuestMemory(size, options.get("share", self.SHARED))
+        self.memory = GuestMemory(size, options.get("share", self.SHARED), id)
         self.taken = False
 
     @property

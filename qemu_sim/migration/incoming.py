@@ -13,8 +13,10 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
-from qemu_sim.migration import configuration, ram
+from qemu_sim.migration import configuration, foreign, ram
+from qemu_sim.migration.ram_blocks import RamBlocks
 from qemu_sim.migration.side import Side
+from qemu_sim.migration.skipped import Skipped
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.take_over import TakeOver
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, RAM
@@ -59,6 +61,13 @@ class Incoming:
         self._stopped_at_ns: int | None = None
         self._take_over: TakeOver | None = None
         self._has_return_path = False
+        self._ram_ended = self._described = False
+        self.skipped = Skipped()
+        self._blocks = RamBlocks(
+            machine.memory,
+            self.skipped.pages,
+            ignore_shared=machine.capabilities.enabled("x-ignore-shared"),
+        )
 
     @property
     def plan(self) -> Plan | None:
@@ -80,7 +89,7 @@ class Incoming:
         """Read from the next section on."""
         while await self._item(self._stream):
             pass
-        if not self.in_postcopy:
+        if not (self.in_postcopy or self._described):
             await self._description()
 
     def attach(self, stream: Stream) -> None:
@@ -136,9 +145,10 @@ class Incoming:
         elif kind == vmstream.COMMAND:
             await self._command(await vmstream.read_message(reader))
         elif kind in (vmstream.START, vmstream.FULL):
-            await self._section(reader, await vmstream.read_section(reader, kind))
+            return await self._section(reader, await vmstream.read_section(reader, kind))
         elif kind in (vmstream.PART, vmstream.END):
             await self._ram_part(await vmstream.read_u32(reader))
+            self._ram_ended = kind == vmstream.END
         elif kind != vmstream.EOF:
             raise WireError(f"Unknown savevm section type {kind}")
         return kind != vmstream.EOF
@@ -211,31 +221,48 @@ class Incoming:
                 except QMPError as error:
                     raise MigrationError(f"Device '{device.name}': {error}") from None
 
-    async def _section(self, reader: Reader, section: vmstream.Section) -> None:
+    async def _section(self, reader: Reader, section: vmstream.Section) -> bool:
+        """Read a section; False if it and all behind it were a real QEMU's."""
         if not self._opened:
             await self._open()
         self._ids[section.id] = section
         name = section.name
         self._stream.trace("in", {"section": name}, 0)
         if name == RAM:
-            await ram.load(self._stream, self._machine.memory)
+            await ram.load(self._stream, self._machine.memory, self._blocks)
         elif name == GLOBAL_STATE:
             self._run_state = _run_state(await vmstream.read_global_state(reader))
             self._stream.eager = self.plan is not None  # the guest stands still
         elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
             await self._device(reader, name)
+        elif foreign.is_foreign(section) and self._take_over is None:
+            await self._skip_from(reader, section)
+            return False
         else:
             raise WireError(
                 f"Unknown section or instance '{name}' {section.instance}. Make sure that your "
                 "current VM setup matches your saved VM setup, including any hotplugged devices"
             )
         await vmstream.read_footer(reader, section)
+        return True
+
+    async def _skip_from(self, reader: Reader, section: vmstream.Section) -> None:
+        """Read the rest of a real QEMU's stream; of its devices, take the run state."""
+        if reader is not self._stream or not self._ram_ended:
+            raise WireError(
+                f"section '{section.name}' of another QEMU comes where nothing says "
+                "how long it is: before the end of guest RAM, or in postcopy"
+            )
+        run_state = await foreign.skip_rest(self._stream, section, self.skipped)
+        if run_state is not None:
+            self._run_state = _run_state(run_state)
+        self._stream.patient, self._described = False, True
 
     async def _ram_part(self, section_id: int) -> None:
         section = self._ids.get(section_id)
         if section is None or section.name != RAM:
             raise WireError(f"Unknown savevm section {section_id}")
-        await ram.load(self._stream, self._machine.memory)
+        await ram.load(self._stream, self._machine.memory, self._blocks)
         await vmstream.read_footer(self._stream, section)
 
     async def _device(self, reader: Reader, name: str) -> None:

@@ -89,6 +89,7 @@ class Migration:
         self._arrival: Arrival | None = None
         self.receives = False
         self._error: str | None = None
+        self._skipped: dict[str, Any] | None = None
 
     def start(self, find: Callable[[], Transport], access: Access, plan: Plan | None) -> None:
         """Begin to migrate to what `find` returns; the rest happens in the background.
@@ -238,6 +239,8 @@ class Migration:
             info["error-desc"] = error
         if self._plan is not None:
             info["backend-transfer"] = self._plan.to_qapi()
+        if self._skipped is not None:
+            info["x-sim-skipped"] = self._skipped
         return info
 
     async def close(self) -> None:
@@ -259,6 +262,7 @@ class Migration:
         self._arrival = None
         self.receives = False
         self._error = None
+        self._skipped = None
 
     def _failed_at_once(self, error: QMPError) -> QMPError:
         """Fail before anything is under way; returns what the client is told."""
@@ -391,7 +395,7 @@ class Migration:
         self._postcopy = PostcopyDestination(incoming, self.status, self._enter)
         await self._postcopy.run()
         await incoming.take_over()
-        self._plan = incoming.plan
+        self._plan, self._skipped = incoming.plan, incoming.skipped.to_qapi()
         self._incoming = None
         incoming.close()
         self.status.move("completed")

@@ -13,15 +13,16 @@ import struct
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import MigrationError
+from qemu_sim.wire import vmram, xbzrle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from qemu_sim.migration.ram_blocks import RamBlocks
     from qemu_sim.migration.stream import Stream
     from qemu_sim.virtio.memory import GuestMemory
 
 PAGE = 4096
-BLOCK = b"pc.ram"
 
 _ZERO = 0x02
 _MEM_SIZE = 0x04
@@ -38,10 +39,13 @@ _NOTHING = bytes(PAGE)
 END_OF_PART = _U64.pack(_EOS)
 
 
-def setup(memory: GuestMemory) -> bytes:
-    """Return the payload that names the block and its size in bytes."""
-    name = bytes([len(BLOCK)]) + BLOCK
-    return _U64.pack(memory.size | _MEM_SIZE) + name + _U64.pack(memory.size) + END_OF_PART
+def setup(memory: GuestMemory, *, ignore_shared: bool = False) -> bytes:
+    """Return the payload that names the block and its size in bytes.
+
+    With the capability `x-ignore-shared` its address in the guest follows, which is 0.
+    """
+    size = _U64.pack(memory.size) + (_U64.pack(0) if ignore_shared else b"")
+    return _U64.pack(memory.size | _MEM_SIZE) + _name(memory) + size + END_OF_PART
 
 
 Pieces = list[bytes | memoryview]
@@ -52,7 +56,7 @@ def pages(memory: GuestMemory, extents: Iterable[tuple[int, int]]) -> Iterator[P
 
     What is yielded holds views of memory: it is to be forgotten before memory is closed.
     """
-    name = bytes([len(BLOCK)]) + BLOCK
+    name = _name(memory)
     for start, length in extents:
         first = start - start % PAGE
         end = min(-(-(start + length) // PAGE) * PAGE, memory.size)
@@ -82,25 +86,34 @@ def _some(memory: GuestMemory, start: int, end: int, name: bytes) -> Pieces:
     return pieces
 
 
-async def load(stream: Stream, memory: GuestMemory) -> None:
+def _name(memory: GuestMemory) -> bytes:
+    name = memory.name.encode()
+    return bytes([len(name)]) + name
+
+
+async def load(stream: Stream, memory: GuestMemory, blocks: RamBlocks) -> None:
     """Read one section's payload into `memory`. Raises MigrationError in QEMU's words."""
     while True:
-        _load_pages(stream, memory)
+        if blocks.is_ours:
+            _load_pages(stream, memory)
         word = _U64.unpack(await stream.read(8))[0]
         offset, flags = word & ~_FLAGS, word & _FLAGS
         if flags & _EOS:
             return
         if flags & _MEM_SIZE:
-            await _load_blocks(stream, memory, offset)
+            await blocks.declare(stream, offset)
             continue
-        if not flags & _CONTINUE:
-            await _load_name(stream)
+        if not await blocks.enter(stream, flags):
+            continue
         if offset + PAGE > memory.size:
             raise MigrationError(f"Illegal RAM offset {offset:x}")
         if flags & _ZERO:
             await _load_zero(stream, memory, offset)
         elif flags & _PAGE:
             memory.map[offset : offset + PAGE] = await stream.read(PAGE)
+        elif flags & vmram.XBZRLE:
+            page = memory.map[offset : offset + PAGE]
+            memory.map[offset : offset + PAGE] = xbzrle.apply(await vmram.read_delta(stream), page)
         else:
             raise MigrationError(f"Unknown combination of migration flags: 0x{flags:x}")
 
@@ -140,20 +153,3 @@ async def _load_zero(stream: Stream, memory: GuestMemory, offset: int) -> None:
     # To write to memory that was never touched, or to read it by the map, would allocate it.
     if os.pread(memory.fd.fileno(), PAGE, offset) != _NOTHING:
         memory.map[offset : offset + PAGE] = _NOTHING
-
-
-async def _load_blocks(stream: Stream, memory: GuestMemory, total: int) -> None:
-    await _load_name(stream)
-    size = _U64.unpack(await stream.read(8))[0]
-    if not size == total == memory.size:
-        raise MigrationError(
-            f"Size mismatch: {BLOCK.decode()}: 0x{size:x} != 0x{memory.size:x}: Invalid argument"
-        )
-
-
-async def _load_name(stream: Stream) -> None:
-    name = await stream.read((await stream.read(1))[0])
-    if name != BLOCK:
-        raise MigrationError(
-            f'Unknown ramblock "{name.decode(errors="replace")}", cannot accept migration'
-        )

@@ -109,6 +109,12 @@ class Stream:
         del self._buffer[:size]
         self._resume()
 
+    async def read_some(self) -> bytes:
+        """Return what has arrived, at least one byte; raises as `read`."""
+        if not self._buffer:
+            await self._wait(1)
+        return await self.read(len(self._buffer))
+
     async def read_fd(self, what: str) -> Fd:
         """Return the next descriptor; `what` names it in errors."""
         if await self.read(1) != vmstream.FD_BYTE:

@@ -20,6 +20,7 @@ from qemu_sim.wire import vmstream
 if TYPE_CHECKING:
     from qemu_sim.migration.stream import Stream
 
+PATH_PREFIX = "/machine/"
 BACKEND_SUFFIX = "/backend"
 GLOBAL_STATE = "globalstate"
 RAM = "ram"

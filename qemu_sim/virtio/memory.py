@@ -31,12 +31,16 @@ class GuestMemory:
     a block saves where it is, and claims it again in another process.
     """
 
-    def __init__(self, size: int, shared: bool) -> None:
-        """Claim `size` bytes; `shared` allows others to map the descriptor."""
+    def __init__(self, size: int, shared: bool, name: str = "pc.ram") -> None:
+        """Claim `size` bytes; `shared` allows others to map the descriptor.
+
+        `name` is that of the block in a migration: the ID of a backend, if there is one.
+        """
         if size <= 0:
             raise ValueError(f"guest RAM of {size} bytes")
         self.size = size
         self.shared = shared
+        self.name = name
         self._fd: Fd | None = None
         self._map: mmap.mmap | None = None
         # Page 0 is never given out: a null address stays a mistake.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from qemu_sim.errors import WireError
@@ -18,15 +19,16 @@ from qemu_sim.wire.bytes_reader import BytesReader
 PAGE = 4096
 VERSION = 4
 
-_ZERO = 0x02
-_MEM_SIZE = 0x04
-_PAGE = 0x08
-_EOS = 0x10
-_CONTINUE = 0x20
-_XBZRLE = 0x40
-_MULTIFD_FLUSH = 0x200
-_FLAGS = PAGE - 1
-_CARRIED = {_ZERO: "zero pages", _PAGE: "pages", _XBZRLE: "deltas"}
+ZERO = 0x02
+MEM_SIZE = 0x04
+NORMAL = 0x08
+EOS = 0x10
+CONTINUE = 0x20
+XBZRLE = 0x40
+MULTIFD_FLUSH = 0x200
+FLAGS = PAGE - 1
+_CARRIED = {ZERO: "zero pages", NORMAL: "pages", XBZRLE: "deltas"}
+_ENCODING_XBZRLE = 1
 SORTS = tuple(_CARRIED.values())
 """How a page travels."""
 _MAPPED_VERSION = 1
@@ -53,40 +55,26 @@ class Ram:
         part = Part({}, Counter())
         while True:
             word = await vmstream.read_u64(reader)
-            offset, flags = word & ~_FLAGS, word & _FLAGS
-            if flags & _MEM_SIZE:
+            offset, flags = word & ~FLAGS, word & FLAGS
+            if flags & MEM_SIZE:
                 await self._read_blocks(reader, offset, part)
-            carried = flags & (_ZERO | _PAGE | _XBZRLE)
+            carried = flags & (ZERO | NORMAL | XBZRLE)
             if carried:
                 await self._read_page(reader, flags, part)
-            elif flags & _EOS:
+            elif flags & EOS:
                 return part
-            elif not flags & (_MEM_SIZE | _MULTIFD_FLUSH):
+            elif not flags & (MEM_SIZE | MULTIFD_FLUSH):
                 raise WireError(f"Unknown combination of migration flags: 0x{flags:x}")
 
     async def _read_page(self, reader: BytesReader, flags: int, part: Part) -> None:
-        if not flags & _CONTINUE:
+        if not flags & CONTINUE:
             self._name = await vmstream.read_short_text(reader)
-        sort = flags & (_ZERO | _PAGE | _XBZRLE)
-        if sort not in _CARRIED:
-            raise WireError(f"Unknown combination of migration flags: 0x{flags:x}")
-        if sort == _XBZRLE:
-            await reader.read(1)
-            await reader.read(await vmstream.read_u16(reader))
-        else:
-            await reader.read(1 if sort == _ZERO else PAGE)
-        part.pages[self._name, _CARRIED[sort]] += 1
+        part.pages[self._name, await skip_page(reader, flags)] += 1
 
     async def _read_blocks(self, reader: BytesReader, total: int, part: Part) -> None:
-        while total > 0:
-            name = await vmstream.read_short_text(reader)
-            size = await vmstream.read_u64(reader)
-            if not 0 < size <= total:
-                raise WireError(f"block '{name}' has {size} of {total} bytes of RAM")
+        blocks = read_blocks(reader, total, ignore_shared=self._ignore_shared)
+        async for name, size in blocks:
             part.blocks[name] = size
-            total -= size
-            if self._ignore_shared:
-                await reader.read(8)  # its address in the guest
             if self._mapped:
                 await self._read_mapped(reader, name, size, part)
 
@@ -104,3 +92,41 @@ class Ram:
         present = int.from_bytes(await reader.read(-(-size // PAGE // 8))).bit_count()
         part.pages[name, "pages"] += present
         reader.at = pages + size
+
+
+async def read_blocks(
+    reader: vmstream.Reader, total: int, *, ignore_shared: bool
+) -> AsyncIterator[tuple[str, int]]:
+    """Yield name and size in bytes of blocks, of which there are `total` bytes."""
+    while total > 0:
+        name = await vmstream.read_short_text(reader)
+        size = await vmstream.read_u64(reader)
+        if not 0 < size <= total:
+            raise WireError(f"block '{name}' has {size} of {total} bytes of RAM")
+        total -= size
+        if ignore_shared:
+            await reader.read(8)  # its address in the guest
+        yield name, size
+
+
+async def skip_page(reader: vmstream.Reader, flags: int) -> str:
+    """Read what follows the head of a page; returns how it travels, one of SORTS."""
+    sort = flags & (ZERO | NORMAL | XBZRLE)
+    if sort == XBZRLE:
+        await read_delta(reader)
+    elif sort in _CARRIED:
+        await reader.read(1 if sort == ZERO else PAGE)
+    else:
+        raise WireError(f"Unknown combination of migration flags: 0x{flags:x}")
+    return _CARRIED[sort]
+
+
+async def read_delta(reader: vmstream.Reader) -> bytes:
+    """Read what changed in a page, encoded. Raises WireError in QEMU's words."""
+    encoding = await vmstream.read_byte(reader)
+    size = await vmstream.read_u16(reader)
+    if encoding != _ENCODING_XBZRLE:
+        raise WireError("Failed to load XBZRLE page - wrong compression!")
+    if size > PAGE:
+        raise WireError("Failed to load XBZRLE page - len overflow!")
+    return await reader.read(size)

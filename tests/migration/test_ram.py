@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections import Counter
 
 import pytest
 
@@ -10,6 +11,7 @@ from qemu_sim.errors import MigrationError
 from qemu_sim.io.channel import Channel
 from qemu_sim.migration import ram
 from qemu_sim.migration.ram import PAGE
+from qemu_sim.migration.ram_blocks import RamBlocks
 from qemu_sim.migration.stream import Stream
 from qemu_sim.virtio.memory import GuestMemory
 
@@ -43,11 +45,15 @@ def taken(memory):
     return os.fstat(memory.fd.fileno()).st_blocks * 512
 
 
+async def load(stream, memory):
+    await ram.load(stream, memory, RamBlocks(memory, Counter()))
+
+
 async def copy(memories, streams, extents=None):
     """Copy what the first memory holds; return the bytes that it took."""
     source, destination = memories
     before = streams[0].sent_bytes
-    loading = asyncio.create_task(ram.load(streams[1], destination))
+    loading = asyncio.create_task(load(streams[1], destination))
     for pieces in ram.pages(source, source.extents() if extents is None else extents):
         streams[0].write_pieces(pieces)
         await streams[0].flush()
@@ -96,7 +102,7 @@ async def test_a_page_outside_ram_is_refused(memories, streams, count):
 
 
 async def test_an_unknown_kind_of_page_is_refused(memories, streams):
-    streams[0].write((0x20 | 0x40).to_bytes(8, "big"))
+    streams[0].write((0x100).to_bytes(8, "big") + b"\6pc.ram")
     await streams[0].flush()
-    with pytest.raises(MigrationError, match="Unknown combination of migration flags: 0x60"):
-        await ram.load(streams[1], memories[1])
+    with pytest.raises(MigrationError, match="Unknown combination of migration flags: 0x100"):
+        await load(streams[1], memories[1])

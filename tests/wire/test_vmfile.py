@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qemu_sim.errors import WireError
@@ -136,6 +136,7 @@ def test_a_foreign_file():
         list(vmfile.read(b"\x7fELF" + bytes(100)))
 
 
+@settings(deadline=None)  # each example reads the whole stream
 @given(st.data())
 def test_a_flipped_byte_is_read_or_refused(golden_stream, draws):
     data = bytearray(golden_stream("7.2-shared"))

@@ -6,11 +6,13 @@ import asyncio
 import os
 import socket
 import time
+from collections import Counter
 
 from figures import Row, median
 
 from qemu_sim.io.channel import Channel
 from qemu_sim.migration import ram
+from qemu_sim.migration.ram_blocks import RamBlocks
 from qemu_sim.migration.stream import Stream
 from qemu_sim.virtio.memory import GuestMemory
 
@@ -88,7 +90,7 @@ async def _load_pages(sock) -> None:
         Stream(Channel(sock), _TIMEOUT, lambda *_: None),
         GuestMemory(_SIZE, shared=False),
     )
-    await ram.load(stream, memory)
+    await ram.load(stream, memory, RamBlocks(memory, Counter()))
     stream.write(b"x")
     await stream.flush()
     await asyncio.sleep(0)

@@ -1,0 +1,64 @@
+"""The blocks of RAM that a source has: one is ours, the pages of others are left aside.
+
+QEMU: migration/ram.c (parse_ramblocks, ram_block_from_stream)
+
+A real QEMU has firmware, option ROMs, ACPI tables and video memory beside the guest's RAM.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qemu_sim.errors import MigrationError
+from qemu_sim.wire import vmram, vmstream
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from qemu_sim.virtio.memory import GuestMemory
+
+
+class RamBlocks:
+    """Knows which block a page belongs to, from section to section."""
+
+    def __init__(
+        self, memory: GuestMemory, skipped: Counter[str], *, ignore_shared: bool = False
+    ) -> None:
+        """Count the pages of other blocks in `skipped`; `ignore_shared` changes the layout."""
+        self._memory = memory
+        self._skipped = skipped
+        self._ignore_shared = ignore_shared
+        self._sizes: dict[str, int] = {}
+        self._name = ""  # of the last page's
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the last page was ours, and so are those that name no other block."""
+        return self._name == self._memory.name
+
+    async def declare(self, reader: vmstream.Reader, total: int) -> None:
+        """Read names and sizes, `total` bytes. Raises MigrationError in QEMU's words."""
+        blocks = vmram.read_blocks(reader, total, ignore_shared=self._ignore_shared)
+        self._sizes = {name: size async for name, size in blocks}
+        name, size = self._memory.name, self._memory.size
+        if name not in self._sizes:
+            unknown = next(iter(self._sizes), "")
+            raise MigrationError(f'Unknown ramblock "{unknown}", cannot accept migration')
+        if self._sizes[name] != size:
+            raise MigrationError(
+                f"Size mismatch: {name}: 0x{self._sizes[name]:x} != 0x{size:x}: Invalid argument"
+            )
+
+    async def enter(self, reader: vmstream.Reader, flags: int) -> bool:
+        """Read whose page it is; one that is not ours is skipped, and False returned."""
+        if flags & vmram.MULTIFD_FLUSH:
+            raise MigrationError("multifd channels are not simulated by qemu-sim")
+        if not flags & vmram.CONTINUE:
+            self._name = await vmstream.read_short_text(reader)
+        if self.is_ours:
+            return True
+        if self._name not in self._sizes:
+            raise MigrationError(f"Can't find block {self._name}")
+        await vmram.skip_page(reader, flags)
+        self._skipped[self._name] += 1
+        return False
