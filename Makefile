@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers bench compare fuzz check clean
+.PHONY: help demo test lint types layers bench compare dialects fuzz check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: $(VENV)/tested ## Measure, beside a real QEMU if there is one
 
 compare: $(VENV)/tested ## Replay what real QEMUs answered, and list what differs
 	$(BIN)/python tests/compare
+
+dialects: $(VENV)/tested ## Print what becomes of a migration in each dialect, as the README has it
+	$(BIN)/python tests/dialects
 
 fuzz: $(VENV)/tested ## Try some ten thousand inputs made at random: minutes
 	$(BIN)/python -m pytest tests/fuzz tests/wire/test_json_stream.py tests/wire/test_qmp.py --hypothesis-profile=fuzz

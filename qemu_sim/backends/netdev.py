@@ -111,6 +111,11 @@ class Netdev:
         close_all(tagged.fd for tagged in fds)
         raise MigrationError(self.transfer_blocker())
 
+    def adopt_unchecked(self, queues: list[Fd], *, header_length: int, enabled: int) -> None:  # noqa: ARG002
+        """Own `queues`, as a plain stream brings them: unchecked, `enabled` of them in use."""
+        close_all(queues)
+        raise MigrationError(self.transfer_blocker())
+
     def activate(self) -> None:
         """Use what was adopted: the move is final."""
 

@@ -17,7 +17,7 @@ from typing import Any
 from qemu_sim.backends.netdev import Netdev, Receive
 from qemu_sim.backends.tap import Tap
 from qemu_sim.backends.tap_options import check_options
-from qemu_sim.backends.tap_transfer import tap_of, tap_state
+from qemu_sim.backends.tap_transfer import received_tap, tap_of, tap_state
 from qemu_sim.errors import MigrationError, QMPError
 from qemu_sim.fds import Fd, TaggedFd, close_all
 from qemu_sim.io import tun
@@ -144,6 +144,11 @@ class NetdevTap(Netdev):
         except (MigrationError, OSError):
             close_all(tagged.fd for tagged in fds)
             raise
+        self._held = True
+
+    def adopt_unchecked(self, queues: list[Fd], *, header_length: int, enabled: int) -> None:
+        """Own `queues` whatever they are: upstream's proposals do not look."""
+        self._tap = received_tap(queues, header_length, enabled)
         self._held = True
 
     def activate(self) -> None:

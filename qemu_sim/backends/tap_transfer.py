@@ -56,6 +56,17 @@ def tap_of(wanted: dict[str, Any], state: dict[str, Any], fds: list[TaggedFd]) -
     return Tap(wanted["ifname"], queues, length, enabled)
 
 
+def received_tap(queues: list[Fd], header_length: int, enabled: int) -> Tap:
+    """Return a TAP of queues that nobody has checked."""
+    try:
+        name = tun.interface(queues[0]).name
+    except OSError:
+        name = "(none)"  # no TAP, as will be seen when it is read
+    tap = Tap(name, queues, header_length)
+    tap.enabled = enabled
+    return tap
+
+
 def _number(state: dict[str, Any], key: str) -> int:
     value = state.get(key)
     if not isinstance(value, int):

@@ -73,8 +73,11 @@ class VirtioNetPCI(Device):
             self._nic.announce()
 
     def run(self) -> None:
-        """Let the guest answer what comes."""
-        if self._nic is not None:
+        """Let the guest answer what comes.
+
+        Behind a NIC whose TAP a stream should have brought, and did not, nothing comes.
+        """
+        if self._nic is not None and self._netdev is not None and self._netdev.is_open:
             self._nic.start()
 
     def halt(self) -> None:

@@ -93,6 +93,8 @@ class HandOver:
         if message.code == vmstream.REPLY_REFUSED:
             self._note_refusal(message.body)
             raise said(message)
+        if message.code == vmstream.RETURN_SHUT:  # it was not even asked yet
+            raise MigrationError(f"the destination failed where {what} was expected")
         if message.code != code:
             raise WireError(f"message 0x{message.code:x} where {what} was expected")
         return message.body

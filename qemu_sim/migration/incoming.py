@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import configuration, foreign, ram
+from qemu_sim.migration.carried import Arrivals
 from qemu_sim.migration.ram_blocks import RamBlocks
 from qemu_sim.migration.side import Side
 from qemu_sim.migration.skipped import Skipped
@@ -68,6 +69,7 @@ class Incoming:
             self.skipped.pages,
             ignore_shared=machine.capabilities.enabled("x-ignore-shared"),
         )
+        self._arrivals = Arrivals(machine, stream)
 
     @property
     def plan(self) -> Plan | None:
@@ -91,6 +93,7 @@ class Incoming:
             pass
         if not (self.in_postcopy or self._described):
             await self._description()
+        self._arrivals.complete()
 
     def attach(self, stream: Stream) -> None:
         """Go on reading from a new channel, in postcopy."""
@@ -113,6 +116,7 @@ class Incoming:
         self._stream.eager = False
         if self._take_over is not None:
             self._take_over.activate()
+        self._arrivals.activate()
         self._machine.continue_as(self._run_state)
         if self._take_over is not None and self._stopped_at_ns is not None:
             # Both ends are on one host, and so on one monotonic clock.
@@ -130,6 +134,7 @@ class Incoming:
         """Close what was adopted: the source owns it still."""
         if self._take_over is not None:
             self._take_over.give_up()
+        self._arrivals.give_up()
 
     def close(self) -> None:
         """End the connection."""
@@ -157,7 +162,8 @@ class Incoming:
         self._stream.trace_command(message)
         if message.code == vmstream.COMMAND_ABORT:
             raise said(message)
-        if message.code == vmstream.COMMAND_OFFER and not self._opened:
+        negotiates = self._machine.dialect.NEGOTIATES and not self._opened
+        if message.code == vmstream.COMMAND_OFFER and negotiates:
             self._take_over = TakeOver(self._machine, self._stream, self._by_path)
             await self._take_over.answer(message.body, self._open)
             return
@@ -211,11 +217,11 @@ class Incoming:
     }
 
     async def _open(self, but: Collection[str] = ()) -> None:
-        """Open every backend that is not about to be handed over."""
+        """Open every backend that is not about to be handed over, nor to come in the stream."""
         self._opened = True
         self._stream.patient = True  # a source may copy RAM for hours
         for device in self._machine.devices:
-            if device.path not in but:
+            if device.path not in but and not self._machine.dialect.stays_closed(device):
                 try:
                     await device.open()
                 except QMPError as error:
@@ -235,7 +241,9 @@ class Incoming:
             self._stream.eager = self.plan is not None  # the guest stands still
         elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
             await self._device(reader, name)
-        elif foreign.is_foreign(section) and self._take_over is None:
+        elif self._arrivals.knows(section):
+            await self._arrivals.read_own(reader, section)
+        elif self._is_foreign(section):
             await self._skip_from(reader, section)
             return False
         else:
@@ -245,6 +253,11 @@ class Incoming:
             )
         await vmstream.read_footer(reader, section)
         return True
+
+    def _is_foreign(self, section: vmstream.Section) -> bool:
+        if self._take_over is not None or self._arrivals.are_named_by(section):
+            return False
+        return foreign.is_foreign(section)
 
     async def _skip_from(self, reader: Reader, section: vmstream.Section) -> None:
         """Read the rest of a real QEMU's stream; of its devices, take the run state."""
@@ -268,7 +281,9 @@ class Incoming:
     async def _device(self, reader: Reader, name: str) -> None:
         device = self._by_path[name.removesuffix(BACKEND_SUFFIX)]
         if not name.endswith(BACKEND_SUFFIX):
-            self._load_device(device, await vmstream.read_state(reader))
+            state = await vmstream.read_state(reader)
+            await self._arrivals.read_behind(reader, device)
+            self._load_device(device, state)
             await self._machine.hooks.reach("device-loaded")
         elif self._take_over is None:
             raise WireError(f"Device '{device.name}' was not agreed to be transferred")

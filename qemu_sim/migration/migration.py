@@ -185,7 +185,7 @@ class Migration:
             self.status.move("setup")
         self._arrival = transport.listen(access)
         self._task = asyncio.get_running_loop().create_task(
-            self._receive(self._arrival, exit_on_error)
+            self._receive(self._arrival, transport.NAME, exit_on_error)
         )
 
     @property
@@ -369,11 +369,12 @@ class Migration:
         if outgoing.stopped:
             self._machine.resume_after_failure(outgoing.state_name)
 
-    async def _receive(self, arrival: Arrival, exit_on_error: bool) -> None:
+    async def _receive(self, arrival: Arrival, kind: str, exit_on_error: bool) -> None:
         """The one place where an incoming migration ends."""
         try:
             stream = await self._stream(arrival)
             self.status.move("active")
+            stream.name = f"migration-{kind}-incoming"
             incoming = self._incoming = Incoming(self._machine, stream, self._enter)
             await self._load(incoming)
         except asyncio.CancelledError:

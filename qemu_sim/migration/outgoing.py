@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qemu_sim.errors import QMPError
 from qemu_sim.migration import configuration, ram
+from qemu_sim.migration.carried import taken_along
 from qemu_sim.migration.hand_over import HandOver
 from qemu_sim.migration.plain import Plain
 from qemu_sim.migration.side import Side
@@ -140,11 +141,12 @@ class Outgoing:
         await self.stream.flush()
 
     async def write_devices(self, sections: Sections) -> None:
-        """Write the run state and each device's own state."""
+        """Write the run state and each device's own state, with the TAPs a plain stream carries."""
         sections.write_global_state(self.state_name)
-        for device in self._machine.devices:
-            sections.write_state(device.path, device.save())
-            await self._machine.hooks.reach("device-sent")
+        with taken_along(self._machine) as carried:
+            for device in self._machine.devices:
+                sections.write_device(device.path, device.save(), carried.get(device.path))
+                await self._machine.hooks.reach("device-sent")
 
     async def finish(self) -> None:
         """Hear that the destination goes on, as far as it says so."""

@@ -113,6 +113,8 @@ class PostcopySource:
 class Package:
     """All that the destination needs to run, in one piece; written to like a stream."""
 
+    carries_fds = False
+
     def __init__(self) -> None:
         self.data = bytearray()
 

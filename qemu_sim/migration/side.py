@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from qemu_sim.hooks import Hooks
     from qemu_sim.migration.capabilities import Capabilities
+    from qemu_sim.migration.dialects.dialect import Dialect
     from qemu_sim.migration.transfer import Transferable
     from qemu_sim.virtio.memory import GuestMemory
 
@@ -26,6 +27,10 @@ class Side(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What is switched on for its migrations."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How its client asks for a backend transfer."""
 
     @property
     def memory(self) -> GuestMemory:

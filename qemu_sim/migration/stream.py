@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import errno
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ _LAST_WORDS = {
     vmstream.REPLY_REFUSED: "",
     vmstream.COMMAND_ABORT: "the source took it back: ",
 }
+
+_log = logging.getLogger(__name__)
 
 Trace = Callable[[str, dict[str, Any], int], None]
 """Told "in" or "out", what passed, and how many descriptors came with it."""
@@ -63,6 +66,7 @@ class Stream:
         # Whether to wait for a silent peer for ever, as for all that is not a socket: it may
         # be a program, or a disk, and whoever is tired of it can cancel.
         self.patient = self._socket is None
+        self.name = "migration channel"  # what QEMU calls a destination's, once that is known
         # Poll for a moment before sleeping: while the guest stands still, each wake-up costs.
         self.eager = False
         credentials = None if self._socket is None else self._socket.peer_credentials()
@@ -129,6 +133,24 @@ class Stream:
             close_all(fds)
             raise MigrationError(f"{what} was announced, {len(fds)} descriptors came in its place")
         return fds[0]
+
+    async def next_fd(self) -> Fd | None:
+        """Return the first descriptor that has arrived, and take the byte at hand for its own.
+
+        Where none has arrived it is None, and no byte is taken: qemu_file_get_fd does so.
+        """
+        if not self.carries_fds:
+            raise MigrationError(f"{self.name} does not support fd passing")
+        if not self._buffer:
+            await self._wait(1)
+        if not self._fds:
+            return None
+        await self.read(1)
+        _, fds = self._fds[0]
+        fd = fds.pop(0)
+        if not fds:
+            self._fds.popleft()
+        return fd
 
     def check_all_claimed(self) -> None:
         """Raise MigrationError if descriptors arrived that nothing announced."""
@@ -254,6 +276,8 @@ class Stream:
         self._send_pending()
         self._channel.close()
         for _, fds in self._fds:
+            for fd in fds:
+                _log.warning("qemu_fclose: received fd %d was never claimed", fd.fileno())
             close_all(fds)
         self._fds.clear()
         self._wake()

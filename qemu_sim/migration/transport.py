@@ -55,6 +55,10 @@ class Transport(Protocol):
     can_carry_fds: bool
     """Whether descriptors may travel; of `fd:` one knows only when it is open."""
 
+    @property
+    def NAME(self) -> str:  # noqa: N802  (a class constant in every implementation)
+        """What QEMU calls a channel of this kind."""
+
     def connect(self, access: Access) -> Opening:
         """Open a source's channel. Raises QMPError in QEMU's words."""
 

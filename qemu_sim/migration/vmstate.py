@@ -18,18 +18,25 @@ from qemu_sim.fds import Fd, TaggedFd, close_all
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
+    from qemu_sim.migration.carried import Carried
     from qemu_sim.migration.stream import Stream
 
 PATH_PREFIX = "/machine/"
 BACKEND_SUFFIX = "/backend"
+NET_TAP = "net-tap"
 GLOBAL_STATE = "globalstate"
 RAM = "ram"
 VERSION = 1
+_NO_FDS = "Channel does not support file descriptor passing: Invalid argument"
 RAM_VERSION = 4
 
 
 class Writer(Protocol):
     """Where sections are written to: a stream, or a package in it."""
+
+    @property
+    def carries_fds(self) -> bool:
+        """Whether descriptors can travel."""
 
     def write(self, data: bytes | memoryview, fds: Sequence[Fd] = ()) -> None:
         """Write `data`, with `fds` on its first byte."""
@@ -49,14 +56,23 @@ class Sections:
         self._described: list[dict[str, Any]] = []
         self.next_id = first_id
 
-    def write_state(self, name: str, state: dict[str, Any]) -> None:
-        """Write one FULL section."""
+    def write_device(self, name: str, state: dict[str, Any], tap: Carried | None) -> None:
+        """Write a device's FULL section; with it goes the TAP behind it, if that travels so."""
+        if tap is not None and tap.has_sections:
+            self._write_queues(tap)
+            tap = None
         section = self._begin(vmstream.FULL, name, VERSION)
         payload = vmstream.state(state)
-        head = vmstream.section_start(section)
+        self._stream.write(vmstream.section_start(section) + payload)
+        fields = _state_fields(payload)
+        if tap is not None:
+            for index in range(len(tap.states)):
+                fields += self._queue(tap, index)
+            fields += tap.tail_fields
+            self._stream.write(tap.tail)
         # At once: the destination reads it while we make the next one.
-        self._stream.send_now(head + payload + vmstream.footer(section.id))
-        self._describe(section, _state_fields(payload))
+        self._stream.send_now(vmstream.footer(section.id))
+        self._describe(section, fields)
 
     def write_global_state(self, run_state: str) -> None:
         """Write the run state that the destination is to go on in."""
@@ -100,8 +116,24 @@ class Sections:
         end = bytes([vmstream.EOF])
         self._stream.write(end + vmstream.description(self._described))
 
-    def _begin(self, kind: int, name: str, version: int) -> vmstream.Section:
-        section = vmstream.Section(kind, self.next_id, name, 0, version)
+    def _write_queues(self, tap: Carried) -> None:
+        for index in range(len(tap.states)):
+            section = self._begin(vmstream.FULL, f"{tap.name}/{NET_TAP}", 0, index)
+            self._stream.write(vmstream.section_start(section))
+            fields = self._queue(tap, index)
+            self._stream.write(vmstream.footer(section.id))
+            self._describe(section, fields)
+
+    def _queue(self, tap: Carried, index: int) -> list[dict[str, Any]]:
+        if not self._stream.carries_fds:
+            raise MigrationError(_NO_FDS)
+        self._stream.write(vmstream.FD_BYTE, tap.riders[index])
+        self._stream.trace("out", {"descriptors": tap.name}, len(tap.riders[index]))
+        self._stream.write(tap.states[index])
+        return tap.fields
+
+    def _begin(self, kind: int, name: str, version: int, instance: int = 0) -> vmstream.Section:
+        section = vmstream.Section(kind, self.next_id, name, instance, version)
         self._stream.trace("out", {"section": name}, 0)
         self.next_id += 1
         return section

@@ -115,8 +115,16 @@ async def test_a_nic_without_netdev_does_nothing():
     nic.close()
 
 
+def test_nothing_comes_where_the_stream_brought_no_tap():
+    nic = device(Wire())
+    nic.run()
+    assert nic._netdev.receive is None
+    nic.halt()
+
+
 def test_the_guest_keeps_its_mac_and_counters_when_it_moves():
     source, target = device(Wire(), mac="52:54:00:00:00:01"), device(Wire())
+    source._netdev.is_open = target._netdev.is_open = True
     source.run()
     source._netdev.receive(0, bytes.fromhex(ARP))
     target.load(json.loads(json.dumps(source.save())))
@@ -163,6 +171,7 @@ async def test_without_a_link_frames_are_lost_in_both_directions():
 
 def test_a_pulled_cable_stays_pulled_when_the_guest_moves():
     source, target = device(Wire()), device(Wire())
+    target._netdev.is_open = True
     source.set_link(False)
     target.load(json.loads(json.dumps(source.save())))
     target.run()

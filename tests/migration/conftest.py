@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from qemu_sim.fds import Fd, TaggedFd, close_all
 from qemu_sim.hooks import Hooks
 from qemu_sim.io.address import UnixAddress
 from qemu_sim.migration import transfer
+from qemu_sim.migration.dialects.dialect import Dialect
 from qemu_sim.migration.migration import Migration
 from qemu_sim.migration.status import TRANSITIONS
 from qemu_sim.migration.transport import Access, Transport
@@ -136,6 +138,8 @@ class FakeMachine:
         self.moved = asyncio.Event()
         self.hooks = Hooks(self.held.put_nowait)
         self.migration = Migration(self, phase_timeout=2.0, statuses=lambda: STATUSES)
+        self.dialect = Dialect(SimpleNamespace(netdevs={}))
+        self.dialect.NEGOTIATES = True
 
     @property
     def serving(self) -> list[str]:

@@ -31,7 +31,8 @@ class Capability(Dialect):
 
     def stays_closed(self, device: Transferable) -> bool:
         """Whether it does: what is not open by now never is."""
-        return self.tap(device) is not None
+        tap = self.tap(device)
+        return tap is not None and not tap.is_open
 
     def is_asked_for(self, device: Transferable, tap: Netdev) -> bool:
         """Whether TAPs travel at all."""

@@ -14,7 +14,7 @@ from qemu_sim.migration.transfer import plan
 
 if TYPE_CHECKING:
     from qemu_sim.migration.dialects.dialect import Netdev
-    from qemu_sim.migration.transfer import Plan, Transferable
+    from qemu_sim.migration.transfer import Plan
 
 
 class Devices(Dialect):
@@ -34,7 +34,5 @@ class Devices(Dialect):
         del netdev
         return True
 
-    def stays_closed(self, device: Transferable) -> bool:
-        """Whether it does: until the offer was judged."""
-        del device
-        return True
+    async def open_early(self) -> None:
+        """Open nothing before the source's first words."""

@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from qemu_sim.fds import Fd, TaggedFd
     from qemu_sim.migration.capabilities import Capabilities
     from qemu_sim.migration.parameters import Parameters
     from qemu_sim.migration.transfer import Plan, Transferable
@@ -33,9 +34,11 @@ _TAP = "tap"
 
 
 class Netdev(Protocol):
-    """A netdev as a dialect sees it."""
+    """A netdev; the methods from `quiesce` on are called for a TAP alone."""
 
+    id: str
     options: dict[str, Any]
+    queues: int
 
     @property
     def TYPE(self) -> str:  # noqa: N802  (a class constant in every implementation)
@@ -47,6 +50,24 @@ class Netdev(Protocol):
 
     def transfer_blocker(self) -> str | None:
         """Why it cannot travel. Not open: why it cannot arrive."""
+
+    def quiesce(self) -> None:
+        """Leave the descriptors alone. Raises MigrationError if impossible."""
+
+    def unquiesce(self) -> None:
+        """Undo `quiesce`."""
+
+    def hand_over(self) -> tuple[dict[str, Any], list[TaggedFd]]:
+        """Return the state and the descriptors."""
+
+    def adopt_unchecked(self, queues: list[Fd], *, header_length: int, enabled: int) -> None:
+        """Own `queues` without a check, the first `enabled` of them in use."""
+
+    def activate(self) -> None:
+        """Use what was received."""
+
+    def disown(self) -> None:
+        """Close what was received."""
 
 
 class Found(NamedTuple):
@@ -133,8 +154,9 @@ class Dialect:
         return netdev.TYPE != _TAP or self.may_arrive(netdev)
 
     def stays_closed(self, device: Transferable) -> bool:
-        """Whether a destination that starts to listen leaves a device's TAP unopened."""
-        return self.includes(device)
+        """Whether a destination that listens leaves a device's TAP for the stream to bring."""
+        tap = self.tap(device)
+        return tap is not None and not tap.is_open and self.is_asked_for(device, tap)
 
     async def open_early(self) -> None:
         """Open, on a destination that starts to listen, each TAP that does not stay closed.

@@ -3,9 +3,12 @@
 A TAP travels if `local` is on and its own option local-migration-supported is, which is so
 unless it is switched off or the machine type is older. A destination decides when the
 netdev is made, so `local` must be set before netdev_add; a TAP of the command line is open
-already. The TAP has a section of its own, one a queue, so that a destination that has not
-asked for it finds a section it does not know, and one that has asked in vain is left with
-a NIC that nothing is behind.
+already.
+
+The TAP has a section of its own, one a queue. A destination that has not asked for it
+knows the section, but has opened its TAP; one that has asked in vain is completed, with a
+NIC that nothing is behind. (That there are such sections was said on qemu-devel; their name,
+and that each destination knows them, is inferred from how QEMU's other sections work.)
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ class Local(Dialect):
 
     def stays_closed(self, device: Transferable) -> bool:
         """Whether it does; that was decided for each TAP when it was made."""
-        return self.tap(device) is not None
+        tap = self.tap(device)
+        return tap is not None and not tap.is_open
 
     def is_asked_for(self, device: Transferable, tap: Netdev) -> bool:
         """Whether both switches are on."""

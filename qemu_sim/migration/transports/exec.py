@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class ExecTransport:
     """A program's path and arguments."""
 
+    NAME = "exec"
     can_carry_fds = False
 
     def __init__(self, arguments: Sequence[str]) -> None:

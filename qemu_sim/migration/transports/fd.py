@@ -26,6 +26,7 @@ _NO_FILE = "fd: migration to a file is not supported. Use file: instead."
 class FdTransport:
     """A name, or a number."""
 
+    NAME = "fd"
     can_carry_fds = True
 
     def __init__(self, name: str) -> None:

@@ -23,6 +23,7 @@ _OFF_MAX = (1 << 63) - 1
 class FileTransport:
     """A path, /dev/fdset/N too, and where in it the stream begins, in bytes."""
 
+    NAME = "file"
     can_carry_fds = False
 
     def __init__(self, filename: str, offset: int) -> None:

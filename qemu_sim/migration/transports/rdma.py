@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class RdmaTransport:
     """A host and a port."""
 
+    NAME = "rdma"
     can_carry_fds = False
 
     def __init__(self, address: InetAddress) -> None:

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 class SocketTransport:
     """Where to connect or to listen."""
 
+    NAME = "socket"
+
     def __init__(self, address: StreamAddress) -> None:
         self.address = address
         self.can_carry_fds = isinstance(address, addresses.UnixAddress)
