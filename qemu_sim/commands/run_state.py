@@ -42,6 +42,12 @@ async def system_reset(machine: Machine) -> None:
     await machine.power.reset()
 
 
+@command("system_wakeup")
+def system_wakeup(machine: Machine) -> None:
+    """Wake a guest that sleeps."""
+    machine.wake_up()
+
+
 @command("x-exit-preconfig")
 async def x_exit_preconfig(machine: Machine) -> None:
     """End the phase that --preconfig began."""

@@ -53,7 +53,7 @@ class BlockDevice(Device):
     def reset(self) -> None:
         """Start the program anew."""
         if self._program is not None:
-            self._program.begin()
+            self._program.reset()
 
     def save(self) -> dict[str, Any]:
         """Return the state of the program that runs from here."""

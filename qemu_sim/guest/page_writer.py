@@ -47,7 +47,7 @@ class Surroundings(Protocol):
 
 
 class PageWriter:
-    """The program as a machine runs it. Make it, `begin` or `load` it, then `run` it."""
+    """The program as a machine runs it."""
 
     def __init__(self, code: Code, machine: Surroundings) -> None:
         """Take its memory. Raises MigrationError when that is somebody's already."""
@@ -56,20 +56,22 @@ class PageWriter:
         self._page = 0  # the next one
         self._rounds = 0  # since the last sign
         self._sleeps = False  # until the machine is woken up
+        self._begun = False
         self._since = 0
         self._timer: Timer | None = None
         machine.memory.claim(FIRST, END - FIRST)
 
-    def begin(self) -> None:
-        """Start from the top, as the firmware starts it."""
-        self._page = self._rounds = 0
-        self._sleeps = False
-        if self._code.clears:
-            self._machine.memory.map[FIRST:END:PAGE] = bytes(PAGES)
-        self._machine.say(b"A")
+    def reset(self) -> None:
+        """Start from the top, as the firmware starts it; when it runs, if it does not."""
+        self._begun = False
+        if self._timer is not None:
+            self.halt()
+            self.run()
 
     def run(self) -> None:
-        """Go on."""
+        """Begin, or go on."""
+        if not self._begun:
+            self._begin()
         self._since = self._machine.clock.now()
         self._set_timer()
 
@@ -82,20 +84,27 @@ class PageWriter:
 
     def save(self) -> dict[str, Any]:
         """Return where it is, and what it is, as JSON."""
-        place = [self._page, self._rounds, self._sleeps]
+        place = [self._page, self._rounds, self._sleeps, self._begun]
         return {"code": list(self._code), "place": place}
 
     @classmethod
     def load(cls, machine: Surroundings, state: dict[str, Any]) -> PageWriter:
         """Go on where `save` was called in another process. Raises MigrationError."""
         program = cls(Code(*state["code"]), machine)
-        program._page, program._rounds, program._sleeps = state["place"]
+        program._page, program._rounds, program._sleeps, program._begun = state["place"]
         return program
 
     def close(self) -> None:
         """End it, and give its memory back."""
         self.halt()
         self._machine.memory.free(FIRST)
+
+    def _begin(self) -> None:
+        self._begun, self._sleeps = True, False
+        self._page = self._rounds = 0
+        if self._code.clears:
+            self._machine.memory.map[FIRST:END:PAGE] = bytes(PAGES)
+        self._machine.say(b"A")
 
     def _set_timer(self) -> None:
         when = self._machine.clock.now() + ROUND

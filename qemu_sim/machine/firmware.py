@@ -39,7 +39,7 @@ class Firmware:
         self._serial = serial
 
     def boot(self, node: Node) -> PageWriter | None:
-        """Start the program of a disk that holds `node`; None if it is left alone."""
+        """Return the program of a disk that holds `node`; None if it is left alone."""
         sector = node.read(0, _SECTOR)
         if not sector.endswith(_SIGNATURE):
             return None
@@ -49,12 +49,10 @@ class Firmware:
         if code is None:
             return None
         try:
-            program = page_writer.PageWriter(code, self)
+            return page_writer.PageWriter(code, self)
         except MigrationError as error:
             _log.warning("not booted from '%s': %s", node.name, error)
             return None
-        program.begin()
-        return program
 
     def resume(self, state: dict[str, Any]) -> PageWriter:
         """Go on with a program that was saved elsewhere. Raises MigrationError."""

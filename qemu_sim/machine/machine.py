@@ -26,7 +26,7 @@ from qemu_sim.machine.events import Events
 from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.jobs import Jobs
 from qemu_sim.machine.power import Power, firmware_resets
-from qemu_sim.machine.runstate import RunState
+from qemu_sim.machine.runstate import LIVE, RunState
 from qemu_sim.qapi import profile as profiles
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Machine:
         self.dirty_rate = DirtyRate(self._sampled_memory, self.clock)
         self.announcements = Announcements(self._announce, self.clock)
         self.is_initialized = not options.preconfig
+        self.asleep = False  # of a guest that is stopped: whether it slept before
         self.bugs: list[BaseException] = []
         self.migration_trace: Trace | None = None
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -138,7 +139,7 @@ class Machine:
         await self._go_on(await self.migration.reclaim())
 
     async def _go_on(self, reclaimed: str | None = None) -> None:
-        if self.run_state.value == "inmigrate" or self.run_state.running:
+        if self.run_state.value == "inmigrate" or self.run_state.live:
             return
         if self.run_state.value == "finish-migrate":
             raise QMPError("Migration is not finalized yet")
@@ -148,7 +149,7 @@ class Machine:
             self._refuse_given_away()
         for device in self.board.devices:
             await device.restart()
-        self._run("running")
+        self._resume()
 
     async def stop(self) -> None:
         """Stop the guest (STOP); nothing happens when it does not run."""
@@ -156,7 +157,7 @@ class Machine:
 
     async def stop_as(self, run_state: str) -> None:
         """Stop the guest in that run state; nothing happens when it does not run."""
-        if not self.run_state.running:
+        if not self.run_state.live:
             return
         self._halt(run_state)
         for device in self.board.devices:
@@ -164,8 +165,27 @@ class Machine:
 
     def suspend(self) -> None:
         """Sleep, as the guest asks for, until it is woken up (SUSPEND)."""
-        self._halt("suspended")
+        for device in self.board.devices:
+            device.halt()
+        self.run_state.move("suspended")
         self.events.emit("SUSPEND")
+
+    def wake_up(self) -> None:
+        """Wake a guest that sleeps: its firmware starts it anew (WAKEUP). Raises QMPError."""
+        if not self.machine_type.startswith("pc-"):
+            raise QMPError("wake-up from suspend is not supported by this guest")
+        if self.run_state.value != "suspended":
+            raise QMPError("Unable to wake up: guest is not in suspended state")
+        self.reset_guest()
+        self._run()
+        self.events.emit("WAKEUP")
+        self.power.woken_up()
+
+    def reset_guest(self) -> None:
+        """Have the guest start from the beginning, if it runs, or once it does."""
+        self.asleep = False
+        for device in self.board.devices:
+            device.reset()
 
     def forget_run(self) -> None:
         """Have a stopped guest start from the beginning, unless another process runs it."""
@@ -276,6 +296,11 @@ class Machine:
         return self.board.devices
 
     @property
+    def cpu_count(self) -> int:
+        """How many CPUs the guest has from the start."""
+        return self.options.topology.cpus
+
+    @property
     def is_running(self) -> bool:
         """Whether the guest runs."""
         return self.run_state.running
@@ -294,20 +319,21 @@ class Machine:
         """Halt the guest; the run state becomes finish-migrate."""
         self._halt("finish-migrate")
 
-    def continue_as(self, run_state: str) -> None:
+    def continue_as(self, run_state: str, *, asleep: bool) -> None:
         """Go on, as the destination, in the source's run state."""
         self.board.deferred = False
-        if run_state != "running":
+        self.asleep = asleep or run_state == "suspended"
+        if run_state not in LIVE:
             self.run_state.move(run_state)
         elif self.options.start_paused:
             self.run_state.move("paused")
         else:
-            self._run("running")
+            self._resume()
 
     def resume_after_failure(self, run_state: str) -> None:
         """Go back to the state before a migration stopped the guest."""
-        if run_state == "running":
-            self._run(run_state)
+        if run_state in LIVE:
+            self._resume()
         else:
             self.run_state.move(run_state)
 
@@ -331,19 +357,28 @@ class Machine:
             self.events.emit("MIGRATION_PASS", {"pass": count})
 
     def _halt(self, run_state: str) -> None:
-        was_running = self.run_state.running
+        was_live = self.run_state.live
+        if was_live:
+            self.asleep = self.run_state.value == "suspended"
         for device in self.board.devices:
             device.halt()
         self.run_state.move(run_state)
-        if was_running:
+        if was_live:
             self.events.emit("STOP")
 
-    def _run(self, run_state: str) -> None:
-        self.run_state.move(run_state)
-        for device in self.board.devices:
-            device.run()
+    def _resume(self) -> None:
+        if self.asleep:
+            self.run_state.move("suspended")
+            self.events.emit("RESUME")
+            return
+        self._run()
         self.events.emit("RESUME")
         self.power.resumed()
+
+    def _run(self) -> None:
+        self.run_state.move("running")
+        for device in self.board.devices:
+            device.run()
 
     def _given_away(self) -> list[str]:
         plan = self.migration.plan

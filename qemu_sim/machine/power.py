@@ -40,6 +40,9 @@ class Powered(Protocol):
     async def stop_as(self, run_state: str) -> None:
         """Stop the guest, if it runs, in that run state."""
 
+    def reset_guest(self) -> None:
+        """Have the guest start from the beginning, if it runs, or once it does."""
+
     def forget_run(self) -> None:
         """Have a stopped guest start from the beginning."""
 
@@ -74,6 +77,7 @@ class Power:
             await self._shut_down(_SYSTEM_RESET)
             return
         machine.events.emit("RESET", {"guest": False, "reason": _SYSTEM_RESET})
+        machine.reset_guest()
         self._is_warm = self._has_run
         if machine.is_running:
             self._run_firmware()
@@ -83,6 +87,11 @@ class Power:
     def resumed(self) -> None:
         """Take note that the guest runs from now on."""
         self._has_run = True
+        self._run_firmware()
+
+    def woken_up(self) -> None:
+        """Take note that the firmware finds a guest that slept."""
+        self._is_warm = True
         self._run_firmware()
 
     async def _shut_down(self, reason: str) -> None:

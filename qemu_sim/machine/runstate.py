@@ -13,14 +13,20 @@ from collections.abc import Callable
 TRANSITIONS: dict[str, frozenset[str]] = {
     "prelaunch": frozenset({"running", "finish-migrate", "inmigrate", "paused"}),
     "inmigrate": frozenset(
-        {"running", "paused", "prelaunch", "postmigrate", "shutdown", "finish-migrate"}
+        {"running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown", "finish-migrate"}
     ),
-    "running": frozenset({"paused", "finish-migrate", "shutdown"}),
-    "paused": frozenset({"running", "finish-migrate", "postmigrate", "prelaunch"}),
-    "finish-migrate": frozenset({"running", "paused", "postmigrate", "prelaunch", "shutdown"}),
-    "postmigrate": frozenset({"running", "finish-migrate", "prelaunch"}),
+    "running": frozenset({"paused", "finish-migrate", "shutdown", "suspended"}),
+    "suspended": frozenset({"running", "paused", "finish-migrate", "shutdown", "prelaunch"}),
+    "paused": frozenset({"running", "suspended", "finish-migrate", "postmigrate", "prelaunch"}),
+    "finish-migrate": frozenset(
+        {"running", "suspended", "paused", "postmigrate", "prelaunch", "shutdown"}
+    ),
+    "postmigrate": frozenset({"running", "suspended", "finish-migrate", "prelaunch"}),
     "shutdown": frozenset({"paused", "finish-migrate", "prelaunch"}),
 }
+
+LIVE = frozenset({"running", "suspended"})
+"""The guest is not stopped: it runs, or it sleeps."""
 
 
 class RunState:
@@ -41,6 +47,11 @@ class RunState:
     def running(self) -> bool:
         """Whether the guest runs."""
         return self.value == "running"
+
+    @property
+    def live(self) -> bool:
+        """Whether the guest is not stopped."""
+        return self.value in LIVE
 
     def move(self, value: str) -> None:
         """Change the state. An illegal move is our bug, hence an assertion."""

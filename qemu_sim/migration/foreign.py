@@ -37,11 +37,13 @@ def is_foreign(section: vmstream.Section) -> bool:
     return section.kind == vmstream.FULL and not section.name.startswith(PATH_PREFIX)
 
 
-async def skip_rest(stream: Stream, first: vmstream.Section, skipped: Skipped) -> str | None:
+async def skip_rest(
+    stream: Stream, first: vmstream.Section, skipped: Skipped
+) -> tuple[str, bool] | None:
     """Read all sections from `first` on, whose head was read, and the description.
 
-    Notes them in `skipped`, but for the run state, which is returned. Raises WireError for
-    a stream that has no description, or is not as that says.
+    Notes them in `skipped`, but for the run state, which is returned as `read_global_state`
+    does. Raises WireError for a stream that has no description, or is not as that says.
     """
     run_state = None
     for section, payload in await _read_rest(stream, first):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from qemu_sim.migration.transfer import Plan, Transferable
     from qemu_sim.wire.vmstream import Reader
 
-_SOURCE_STATES = ("running", "paused", "prelaunch", "postmigrate", "shutdown")
+_SOURCE_STATES = ("running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown")
 _U32 = struct.Struct(">I")
 
 
@@ -43,8 +43,15 @@ class Destination(Side, Protocol):
     def transfer_by_default(self) -> bool:
         """What `backend-transfer=auto` means for this machine type."""
 
-    def continue_as(self, run_state: str) -> None:
-        """Go on in the source's run state (RESUME when that is running)."""
+    @property
+    def cpu_count(self) -> int:
+        """How many CPUs the guest has."""
+
+    def continue_as(self, run_state: str, *, asleep: bool) -> None:
+        """Go on in the source's run state (RESUME when that is running or suspended).
+
+        `asleep`: the guest that is stopped slept before.
+        """
 
 
 class Incoming:
@@ -58,7 +65,7 @@ class Incoming:
         self._by_path = {device.path: device for device in machine.devices}
         self._ids: dict[int, vmstream.Section] = {}
         self._opened = False
-        self._run_state = "running"
+        self._run_state = "running", False
         self._stopped_at_ns: int | None = None
         self._take_over: TakeOver | None = None
         self._has_return_path = False
@@ -117,7 +124,8 @@ class Incoming:
         if self._take_over is not None:
             self._take_over.activate()
         self._arrivals.activate()
-        self._machine.continue_as(self._run_state)
+        run_state, asleep = self._run_state
+        self._machine.continue_as(run_state, asleep=asleep)
         if self._take_over is not None and self._stopped_at_ns is not None:
             # Both ends are on one host, and so on one monotonic clock.
             blackout = (time.monotonic_ns() - self._stopped_at_ns) // 1000
@@ -237,7 +245,7 @@ class Incoming:
         if name == RAM:
             await ram.load(self._stream, self._machine.memory, self._blocks)
         elif name == GLOBAL_STATE:
-            self._run_state = _run_state(await vmstream.read_global_state(reader))
+            self._run_state = _checked(await vmstream.read_global_state(reader))
             self._stream.eager = self.plan is not None  # the guest stands still
         elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
             await self._device(reader, name)
@@ -268,7 +276,7 @@ class Incoming:
             )
         run_state = await foreign.skip_rest(self._stream, section, self.skipped)
         if run_state is not None:
-            self._run_state = _run_state(run_state)
+            self._run_state = _checked(run_state)
         self._stream.patient, self._described = False, True
 
     async def _ram_part(self, section_id: int) -> None:
@@ -304,8 +312,8 @@ class Incoming:
         self._stream.patient = False
 
 
-def _run_state(name: str) -> str:
+def _checked(state: tuple[str, bool]) -> tuple[str, bool]:
     """Return the source's run state. Raises WireError for one that no source is in."""
-    if name not in _SOURCE_STATES:
-        raise WireError(f"Received invalid runstate {name!r}")
-    return name
+    if state[0] not in _SOURCE_STATES:
+        raise WireError(f"Received invalid runstate {state[0]!r}")
+    return state

@@ -87,6 +87,7 @@ class Migration:
         self._progress = Progress()
         self._plan: Plan | None = None
         self._arrival: Arrival | None = None
+        self._version = (0, 0, 0)  # of the QEMU that waits for a source
         self.receives = False
         self._error: str | None = None
         self._skipped: dict[str, Any] | None = None
@@ -183,6 +184,7 @@ class Migration:
             if self.status.value == "setup":  # where a failure below leaves it
                 raise QMPError("Illegal migration incoming state: setup")
             self.status.move("setup")
+        self._version = access.version
         self._arrival = transport.listen(access)
         self._task = asyncio.get_running_loop().create_task(
             self._receive(self._arrival, transport.NAME, exit_on_error)
@@ -232,6 +234,8 @@ class Migration:
             info["socket-address"] = list(bound)
         if not self.receives:
             info |= self._progress.to_qapi(status, self._machine.memory.size, self._outgoing)
+        if status == "completed" and isinstance(self._postcopy, PostcopyDestination):
+            info |= self._blocktime(self._postcopy)
         error = self._error
         if self._postcopy is not None and status.startswith("postcopy"):
             error = self._postcopy.error
@@ -263,6 +267,11 @@ class Migration:
         self.receives = False
         self._error = None
         self._skipped = None
+
+    def _blocktime(self, postcopy: PostcopyDestination) -> dict[str, Any]:
+        if not self._machine.capabilities.enabled("postcopy-blocktime"):
+            return {}
+        return postcopy.blocktime(self._machine.cpu_count, self._version)
 
     def _failed_at_once(self, error: QMPError) -> QMPError:
         """Fail before anything is under way; returns what the client is told."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Entry, Plan, Transferable
 
+_LIVE = ("running", "suspended")
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +38,10 @@ class Source(Side, Protocol):
     @property
     def state_name(self) -> str:
         """The run state, as the destination is to continue in."""
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it stopped a guest that slept."""
 
     def stop_for_migration(self) -> None:
         """Halt the guest; the run state becomes finish-migrate."""
@@ -116,10 +121,10 @@ class Outgoing:
         machine = self._machine
         await machine.hooks.reach("before-stop")
         self.state_name = machine.state_name
-        runs, now = self.state_name == "running", time.monotonic_ns()
+        is_live, now = self.state_name in _LIVE, time.monotonic_ns()
         machine.stop_for_migration()
         self.stopped = True
-        if runs:
+        if is_live:
             self.stopped_at_ns = now
             await self._drain()
         for entry in self._moving:
@@ -142,7 +147,7 @@ class Outgoing:
 
     async def write_devices(self, sections: Sections) -> None:
         """Write the run state and each device's own state, with the TAPs a plain stream carries."""
-        sections.write_global_state(self.state_name)
+        sections.write_global_state(self.state_name, asleep=self._machine.asleep)
         with taken_along(self._machine) as carried:
             for device in self._machine.devices:
                 sections.write_device(device.path, device.save(), carried.get(device.path))

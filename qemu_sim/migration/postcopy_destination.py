@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qemu_sim.migration.postcopy_source import BROKEN, PAUSED_BY_USER, Enter
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from qemu_sim.migration.incoming import Incoming
     from qemu_sim.migration.status import Status
     from qemu_sim.migration.stream import Stream
+
+_LATENCIES_SINCE = (10, 1, 0)
+_BUCKETS = 24  # of latencies, by powers of two; BLOCKTIME_LATENCY_BUCKET_N
 
 
 class PostcopyDestination:
@@ -58,6 +61,16 @@ class PostcopyDestination:
     def waits(self) -> bool:
         """Whether it waits for a new channel, and none was named yet."""
         return self._next is not None and not self._next.done()
+
+    def blocktime(self, cpus: int, version: tuple[int, int, int]) -> dict[str, Any]:
+        """Return how long `cpus` waited for pages: never, as all they use was there before."""
+        if not self._incoming.in_postcopy:
+            return {}
+        found: dict[str, Any] = {"postcopy-blocktime": 0, "postcopy-vcpu-blocktime": [0] * cpus}
+        if version >= _LATENCIES_SINCE:
+            found |= {"postcopy-latency": 0, "postcopy-latency-dist": [0] * _BUCKETS}
+            found |= {"postcopy-vcpu-latency": [0] * cpus, "postcopy-non-vcpu-latency": 0}
+        return found
 
     async def _recover(self, error: Exception) -> None:
         while True:

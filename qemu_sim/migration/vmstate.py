@@ -74,10 +74,10 @@ class Sections:
         self._stream.send_now(vmstream.footer(section.id))
         self._describe(section, fields)
 
-    def write_global_state(self, run_state: str) -> None:
+    def write_global_state(self, run_state: str, *, asleep: bool) -> None:
         """Write the run state that the destination is to go on in."""
         section = self._begin(vmstream.FULL, GLOBAL_STATE, VERSION)
-        payload = vmstream.global_state(run_state)
+        payload = vmstream.global_state(run_state, asleep=asleep)
         head = vmstream.section_start(section)
         self._stream.write(head + payload + vmstream.footer(section.id))
         fields = [

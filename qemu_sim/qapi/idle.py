@@ -40,7 +40,6 @@ IDLE_QUERIES = (
     "query-vnc-servers",
     "query-xen-replication-status",
     "replay-delete-break",
-    "system_wakeup",
     "x-accel-stats",
     "x-colo-lost-heartbeat",
     "x-query-interrupt-controllers",

@@ -101,6 +101,7 @@ MESSAGE_MAX = 1 << 20  # bytes of JSON in one message; an offer takes about 200 
 STATE_MAX = 16 << 20  # bytes of JSON in one section
 _NAME_MAX = 4096
 _RUN_STATE_SIZE = 100  # bytes; migration/global_state.c
+_SLEPT_AT = 32
 
 HEADER = struct.pack(">II", MAGIC, VERSION)
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes a new one each time
@@ -172,19 +173,24 @@ def footer(section_id: int) -> bytes:
     return bytes([FOOTER]) + _U32.pack(section_id)
 
 
-def global_state(run_state: str) -> bytes:
-    """Return the payload of "globalstate": u32 size, terminator included, and 100 bytes."""
+def global_state(run_state: str, *, asleep: bool) -> bytes:
+    """Return the payload of "globalstate": u32 size, terminator included, and 100 bytes.
+
+    Of these the first 32 are the text; two more say whether a stopped guest was `asleep`,
+    where one was, as QEMU does it since 9.0.
+    """
     text = run_state.encode() + b"\0"
-    return _U32.pack(len(text)) + text.ljust(_RUN_STATE_SIZE, b"\0")
+    slept = text.ljust(_SLEPT_AT, b"\0") + bytes([1, 1]) if asleep else text
+    return _U32.pack(len(text)) + slept.ljust(_RUN_STATE_SIZE, b"\0")
 
 
-async def read_global_state(reader: Reader) -> str:
-    """Read the payload of "globalstate"; returns the run state's name."""
+async def read_global_state(reader: Reader) -> tuple[str, bool]:
+    """Read the payload of "globalstate"; returns the run state's name, and `asleep`."""
     size = await read_u32(reader)
     text = await reader.read(_RUN_STATE_SIZE)
     if not 0 < size <= _RUN_STATE_SIZE:
         raise WireError(f"Received invalid runstate of {size} bytes")
-    return _decode(text[: size - 1])
+    return _decode(text[: size - 1]), text[_SLEPT_AT : _SLEPT_AT + 2] == b"\1\1"
 
 
 def state(value: dict[str, Any]) -> bytes:

@@ -46,7 +46,6 @@ def machine():
 
 def start(machine, code=PLAIN):
     machine.program = PageWriter(code, machine)
-    machine.program.begin()
     machine.program.run()
     return machine.program
 
@@ -123,7 +122,7 @@ async def test_it_suspends_once(machine):
     assert machine.said == b"AB"
     assert machine.counts == bytes([64]) * PAGES
     machine.suspended = False
-    program.begin()  # as after a wake-up
+    program.reset()  # as when it is woken up
     program.run()
     await machine.clock.advance(2 * SIGN)
     assert machine.said == b"ABABB"

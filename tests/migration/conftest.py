@@ -127,6 +127,8 @@ class FakeMachine:
     uuid: str | None = None
     capabilities: FakeCapabilities = field(default_factory=FakeCapabilities)
     transfer_by_default: bool = True
+    cpu_count: int = 2
+    asleep: bool = False
     state_name: str = "running"
     start_paused: bool = False
     log: list[str] = field(default_factory=list)
@@ -150,7 +152,8 @@ class FakeMachine:
         self.log.append("STOP")
         self.state_name = "finish-migrate"
 
-    def continue_as(self, run_state: str) -> None:
+    def continue_as(self, run_state: str, *, asleep: bool) -> None:
+        self.asleep = asleep
         self.log.append(f"continue {run_state}")
         self.state_name = run_state
 

@@ -58,6 +58,24 @@ async def test_it_ends_as_any_migration_does(pair):
     assert pair.source.serving == []
 
 
+async def test_a_destination_tells_how_long_its_cpus_waited_for_pages(pair):
+    pair.destination.capabilities.names.add("postcopy-blocktime")
+    await in_postcopy(pair)
+    assert "postcopy-blocktime" not in pair.destination.migration.query()
+    pair.source.hooks.release()
+    await pair.ended()
+    assert pair.destination.migration.query() == {
+        "status": "completed",
+        "postcopy-blocktime": 0,
+        "postcopy-vcpu-blocktime": [0, 0],
+        "postcopy-latency": 0,
+        "postcopy-latency-dist": [0] * 24,
+        "postcopy-vcpu-latency": [0, 0],
+        "postcopy-non-vcpu-latency": 0,
+    }
+    assert "postcopy-blocktime" not in pair.source.migration.query()
+
+
 async def test_an_older_qemu_switches_over_otherwise(pair):
     for side in (pair.source, pair.destination):
         side.migration.status._known = lambda: OLD
