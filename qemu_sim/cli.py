@@ -26,6 +26,7 @@ from qemu_sim.machine.configuration import Configuration, StartError
 from qemu_sim.pidfile import PidFile
 
 if TYPE_CHECKING:
+    from qemu_sim.front import Front
     from qemu_sim.host import Host
 
 # The module's main(arguments) returns the exit status.
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the program called as `argv`, the process's own by default; return its status."""
     program, *arguments = sys.argv if argv is None else argv
     if arguments and arguments[0] in SUBCOMMANDS:
+        gc.enable()
         status: int = import_module(SUBCOMMANDS[arguments[0]]).main(arguments[1:])
         return status
     report = Report(program)
@@ -94,17 +96,26 @@ def _start(configuration: Configuration, report: Report) -> int:
 
 
 def _run(configuration: Configuration, report: Report, daemon: Daemon | None) -> int:
-    gc.disable()  # until it runs: nothing of what a start makes is garbage
+    from qemu_sim.front import Front  # noqa: PLC0415 - all that takes time comes after the fork
+
+    front = Front(configuration, report.say)
+    try:
+        return _serve(front, daemon)
+    finally:
+        front.close()
+
+
+def _serve(front: Front, daemon: Daemon | None) -> int:
     defer(OF_ASYNCIO)
-    import asyncio  # noqa: PLC0415 - the loop, and all that needs it, come after the fork
+    import asyncio  # noqa: PLC0415 - the loop, and all that needs it, come after the greeting
 
     from qemu_sim.host import Host  # noqa: PLC0415
 
     async def serve() -> int:
-        host = Host(configuration, report.say)
+        host = Host(front)
 
         def killed(text: str) -> None:
-            report.say(text)
+            front.say(text)
             host.machine.shut_down("host-signal")
 
         try:

@@ -2,54 +2,41 @@
 
 QEMU: system/vl.c (qemu_init, qemu_cleanup)
 
-The parts are made in QEMU's order: objects, chardevs, netdevs, devices, then monitors, so
-that a client finds the machine complete.
+The parts are made in QEMU's order: objects, chardevs, netdevs, devices. Monitors are open
+before (front.py), and answer when the machine is complete.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
-from qemu_sim.machine.configuration import Configuration, Given, MonitorSpec, StartError
+from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
 from qemu_sim.machine.machine import Machine
-from qemu_sim.machine.settings import machine_options
 from qemu_sim.monitor.chardev import MonitorChardev
 from qemu_sim.monitor.monitors import Monitors
-from qemu_sim.monitor.wire_log import WireLog
-from qemu_sim.qapi import extension
 
 if TYPE_CHECKING:
+    from qemu_sim.front import Front
     from qemu_sim.qtest.front_end import FrontEnd
 
 
 class Host:
     """A machine and what connects it to the world. `start` it, `wait`, then `close` it."""
 
-    def __init__(self, configuration: Configuration, say: Callable[[str], None]) -> None:
-        """Read the settings; nothing of the host is taken yet. Raises StartError.
-
-        What does not end the start is said to `say`.
-        """
-        self._configuration = configuration
-        self._say = say
+    def __init__(self, front: Front) -> None:
+        """Make the machine that `front` belongs to. Raises StartError."""
+        self._front = front
+        self._configuration = front.configuration
         try:
-            sim = extension.sim_options(configuration.sim)
-        except QMPError as error:
-            raise StartError(f"-sim: {error}") from None
-        self._sim = sim
-        self._wire_log = _open_log(sim.get("wire-log"))
-        try:
-            self.machine = Machine(machine_options(configuration, sim, say))
+            self.machine = Machine(front.options)
         except QMPError as error:
             raise StartError(str(error)) from None
-        if self._wire_log is not None:
-            self.machine.migration_trace = self._wire_log.migration
-        self.monitors = Monitors(self.machine, self._wire_log)
-        self._monitored = {spec.chardev: spec for spec in configuration.monitors}
+        if front.wire_log is not None:
+            self.machine.migration_trace = front.wire_log.migration
+        self.monitors = Monitors(self.machine, front.wire_log)
         self._mqtt: Any = None
         self._qtest: FrontEnd | None = None
 
@@ -59,8 +46,8 @@ class Host:
         self._arm()
         with self.monitors.waiting():
             for given in self._configuration.chardevs:
-                if given.values["id"] in self._monitored:
-                    await self._open_monitor(self._monitored[given.values["id"]], given)
+                if given.values["id"] in self._front.monitored:
+                    await self._open_monitor(self._front.monitored[given.values["id"]], given)
             await self._start_qtest()
             await self._start_mqtt()
             await self._await_incoming()
@@ -78,8 +65,7 @@ class Host:
         await self.machine.close()  # before a broker that may take its time
         if self._mqtt is not None:
             await self._mqtt.close()
-        if self._wire_log is not None:
-            self._wire_log.close()
+        self._front.close()
 
     async def _make_parts(self) -> None:
         board, configuration = self.machine.board, self._configuration
@@ -92,7 +78,7 @@ class Host:
                 board.add_object(options.pop("qom-type"), options.pop("id"), options)
         await self._add_drives()
         for given in configuration.chardevs:
-            if given.values["id"] not in self._monitored:
+            if given.values["id"] not in self._front.monitored:
                 with given.blame():
                     await self._add_chardev(given)
         for given in configuration.netdevs:
@@ -139,7 +125,7 @@ class Host:
 
         defaults = GlobalProperties(self.machine.profile, options.globals, options.added_dialect)
         for text in defaults.unused({options.cpu.qom_type} if options.cpu else ()):
-            self._say(f"warning: {text}")
+            self._front.say(f"warning: {text}")
 
     async def _add_chardev(self, given: Given) -> None:
         backend = given.values["backend"]
@@ -154,7 +140,8 @@ class Host:
     async def _open_monitor(self, spec: MonitorSpec, given: Given) -> None:
         human = spec.mode == "readline"
         monitor = self.monitors.add(spec.id or spec.chardev, pretty=spec.pretty, human=human)
-        chardev = MonitorChardev(given.values["id"], given.values["backend"], monitor)
+        id, backend = given.values["id"], given.values["backend"]
+        chardev = MonitorChardev(id, backend, monitor, self._front.doors.get(id))
         with given.blame():
             await chardev.open()
         self.machine.board.add_monitor_chardev(chardev)
@@ -173,9 +160,9 @@ class Host:
 
     def _arm(self) -> None:
         try:
-            for point in self._sim.get("hold", ()):
+            for point in self._front.sim.get("hold", ()):
                 self.machine.hooks.hold(point)
-            for text in self._sim.get("fault", ()):
+            for text in self._front.sim.get("fault", ()):
                 from qemu_sim import faults  # noqa: PLC0415 - only tests need one
 
                 faults.arm_text(self.machine.hooks, text)
@@ -191,7 +178,7 @@ class Host:
             await self._qtest.start(text, log)
 
     async def _start_mqtt(self) -> None:
-        url = self._sim.get("mqtt")
+        url = self._front.sim.get("mqtt")
         if url is not None:
             from qemu_sim.mqtt import Publisher  # noqa: PLC0415  (aiomqtt is slow to import)
 
@@ -220,10 +207,3 @@ def _inherited(numbers: str | None) -> list[Fd]:
             raise QMPError(f"fd '{text}' is not open") from None
         fds.append(Fd(int(text)))
     return fds
-
-
-def _open_log(path: str | None) -> WireLog | None:
-    try:
-        return None if path is None else WireLog(path)
-    except OSError as error:
-        raise StartError(f"-sim: wire-log={path}: {error.strerror}") from None

@@ -9,7 +9,6 @@ mask.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import struct
@@ -46,6 +45,8 @@ def watch(loop: asyncio.AbstractEventLoop, ended: Callable[[str], None]) -> Iter
 
 
 def _signalfd() -> Fd:
+    import ctypes  # noqa: PLC0415 - the greeting comes first
+
     mask = sum(1 << (number - 1) for number in _SIGNALS).to_bytes(_SIGSET_SIZE, "little")
     libc = ctypes.CDLL(None, use_errno=True)
     number = libc.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK)
@@ -73,6 +74,8 @@ def _command(pid: int) -> str:
 
 def end_with_parent() -> None:
     """Get SIGTERM when the process that started this one ends (-run-with exit-with-parent)."""
+    import ctypes  # noqa: PLC0415 - few ask for it
+
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     # It may have ended before it could be asked for.

@@ -244,7 +244,7 @@ def test_a_start_imports_nothing_that_is_slow():
     assert slow.isdisjoint(loaded)
 
 
-def test_the_greeting_waits_for_nothing_that_only_some_machines_need():
+def test_the_first_answer_waits_for_nothing_that_only_some_machines_need():
     program = subprocess.Popen(
         [sys.executable, "-X", "importtime", *PROGRAM[1:], "-machine", "none", "-qmp", "stdio"],
         stdin=subprocess.PIPE,
@@ -253,21 +253,30 @@ def test_the_greeting_waits_for_nothing_that_only_some_machines_need():
         text=True,
     )
     with program:
-        assert program.stdout.readline().startswith('{"QMP"')
+        program.stdin.write('{"execute":"qmp_capabilities"}')
+        program.stdin.flush()
+        assert "QMP" in program.stdout.readline()
+        assert "return" in program.stdout.readline()
         program.kill()
         loaded = {line.rpartition("|")[2].strip() for line in program.stderr}
     assert {"asyncio", "qemu_sim.host"} <= loaded
-    assert loaded.isdisjoint({"ssl", "inspect", "dataclasses", "random"})
-    assert loaded.isdisjoint(
-        {
-            "qemu_sim.block.graph",
-            "qemu_sim.faults",
-            "qemu_sim.migration.migration",
-            "qemu_sim.machine.migration_settings",
-            "qemu_sim.qapi.device_properties",
-            "qemu_sim.qapi.schema",
-        }
-    )
+    assert {"ssl", "inspect", "dataclasses", "random"}.isdisjoint(loaded)
+    assert {
+        "qemu_sim.block.graph",
+        "qemu_sim.faults",
+        "qemu_sim.migration.migration",
+        "qemu_sim.machine.migration_settings",
+        "qemu_sim.qapi.device_properties",
+        "qemu_sim.qapi.schema",
+    }.isdisjoint(loaded)
+
+
+def test_a_socket_listens_no_more_when_a_device_fails(tmp_path):
+    monitor = tmp_path / "qmp"
+    ended = _run("-qmp", f"unix:{monitor},server=on,wait=off", "-device", "nonsense")
+    assert ended.returncode == 1
+    assert "'nonsense' is not a valid device model name" in ended.stderr
+    assert not monitor.exists()
 
 
 def _own_program():

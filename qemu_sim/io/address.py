@@ -5,14 +5,13 @@ QEMU: qapi/sockets.json, util/qemu-sockets.c
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import stat
 from typing import Any, NamedTuple
 
 from qemu_sim.errors import QMPError
-from qemu_sim.io.channel import peer_credentials
+from qemu_sim.io.credentials import peer_credentials
 
 _UNIX_PATH_MAX = 107  # sizeof(sun_path) - 1, Linux include/uapi/linux/un.h
 _UINT32_MAX = (1 << 32) - 1
@@ -126,6 +125,8 @@ async def connect(address: StreamAddress) -> socket.socket:
 
     Raises QMPError `Failed to connect to '…': …`, as QEMU words it.
     """
+    import asyncio  # noqa: PLC0415 - a start opens addresses before it has a loop
+
     failure = OSError()
     for family, target in await _targets(address):
         sock = _stream_socket(family)
@@ -141,7 +142,18 @@ async def connect(address: StreamAddress) -> socket.socket:
             raise
         else:
             return sock
-    raise QMPError(f"Failed to connect to '{_bare(address)}': {os.strerror(failure.errno or 0)}")
+    raise _unconnected(address, failure)
+
+
+def connect_unix(address: UnixAddress) -> socket.socket:
+    """Connect to a path, which takes no time. Raises QMPError as `connect` does."""
+    sock = _stream_socket(socket.AF_UNIX)
+    try:
+        sock.connect(unix_address(address.path).path)
+    except OSError as error:
+        sock.close()
+        raise _unconnected(address, error) from None
+    return sock
 
 
 def listen(address: StreamAddress, backlog: int = 1) -> socket.socket:
@@ -219,12 +231,18 @@ async def _targets(address: StreamAddress) -> list[tuple[int, Any]]:
         return [(socket.AF_UNIX, unix_address(address.path).path)]
     if isinstance(address, VsockAddress):
         return [(socket.AF_VSOCK, _vsock_target(address))]
+    import asyncio  # noqa: PLC0415 - as above
+
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise _unresolved(address, error) from None
     return [(family, target) for family, _, _, _, target in found]
+
+
+def _unconnected(address: StreamAddress, error: OSError) -> QMPError:
+    return QMPError(f"Failed to connect to '{_bare(address)}': {os.strerror(error.errno or 0)}")
 
 
 def _unresolved(address: InetAddress, error: socket.gaierror | UnicodeError) -> QMPError:

@@ -29,6 +29,7 @@ from typing import Any
 
 from qemu_sim.errors import WireError
 from qemu_sim.fds import Fd, close_all
+from qemu_sim.io.credentials import peer_credentials
 
 MAX_FDS = 253  # SCM_MAX_FD, Linux include/net/scm.h
 _READ_SIZE = 256 * 1024
@@ -326,15 +327,6 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[Fd]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             numbers.frombytes(payload[: len(payload) - len(payload) % _INT_SIZE])
     return [Fd(number) for number in numbers]
-
-
-def peer_credentials(sock: socket.socket) -> tuple[int, int, int] | None:
-    """Pid, uid and gid of the peer of a unix socket (SO_PEERCRED), else None."""
-    if sock.family != socket.AF_UNIX:
-        return None
-    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _INT_SIZE)
-    pid, uid, gid = array.array("i", raw)
-    return pid, uid, gid
 
 
 def _refuse_data(data: bytes, fds: list[Fd]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.configuration import Given, StartError
-from qemu_sim.qapi import object_properties
 from qemu_sim.qapi.profile import Profile
 
 DEFAULT = "tcg"
@@ -70,6 +69,8 @@ def _properties(profile: Profile, values: dict[str, Any]) -> dict[str, Any]:
     given = {key: text for key, text in values.items() if key != "accel"}
     if not given:
         return {}
+    from qemu_sim.qapi import object_properties  # noqa: PLC0415 - few give any
+
     owner = f"{values['accel']}-accel"
     listed = profile.qom_properties.get(owner) or []
     found = {

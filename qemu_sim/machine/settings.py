@@ -13,7 +13,6 @@ from math import inf
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim import clock
 from qemu_sim.errors import QMPError
 from qemu_sim.machine import accelerator, memory_limits
 from qemu_sim.machine.configuration import StartError
@@ -131,6 +130,10 @@ def _timeout(seconds: float) -> float:
 
 
 def _clock(text: str) -> str:
+    if text == "real":
+        return text
+    from qemu_sim import clock  # noqa: PLC0415 - it loads asyncio
+
     try:
         clock.make(text)
     except QMPError as error:

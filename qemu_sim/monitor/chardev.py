@@ -10,8 +10,8 @@ from typing import Any
 from qemu_sim.backends.chardev import Chardev
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
-from qemu_sim.io import address as addresses
 from qemu_sim.io.stdio import StdioChannel
+from qemu_sim.monitor.door import Door, backend_address
 from qemu_sim.monitor.monitor import Monitor
 
 
@@ -20,11 +20,14 @@ class MonitorChardev(Chardev):
 
     TYPE = "socket"
 
-    def __init__(self, id: str, backend: dict[str, Any], monitor: Monitor) -> None:
-        """`backend` is the QAPI ChardevBackend."""
+    def __init__(
+        self, id: str, backend: dict[str, Any], monitor: Monitor, door: Door | None
+    ) -> None:
+        """`backend` is the QAPI ChardevBackend; `door` what was opened for it before."""
         super().__init__(id, backend.get("data", {}))
         self._kind: str = backend["type"]
         self._monitor = monitor
+        self._door = door
 
     @property
     def is_open(self) -> bool:
@@ -57,10 +60,11 @@ class MonitorChardev(Chardev):
             return
         if self._kind != "socket":
             raise QMPError(f"a monitor on chardev '{self._kind}' is not simulated by qemu-sim")
-        legacy = self.options["addr"]
-        address = addresses.from_qapi({"type": legacy["type"], **legacy["data"]})
-        server = self.options.get("server", True)
-        await self._monitor.open(address, server=server)
+        address, server = backend_address({"data": self.options})
+        if self._door is not None:
+            self._monitor.enter(self._door)
+        else:
+            await self._monitor.open(address, server=server)
         if server and self.options.get("wait", False):
             await self._monitor.connected.wait()
 

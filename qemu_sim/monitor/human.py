@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
     from qemu_sim.monitor.connection import Stream
     from qemu_sim.monitor.turns import Turns
+    from qemu_sim.wire.qmp import Session
 
 _PROMPT = "(qemu) "
 _END_OF_LINE = re.compile(rb"\r\n|\r|\n")
@@ -134,6 +135,6 @@ class HumanConnection:
 class HumanMonitor(Monitor):
     """A monitor whose clients are persons."""
 
-    def _new_connection(self, *, local: bool) -> HumanConnection:
-        del local  # a person may type everything
+    def _new_connection(self, session: Session | None, *, local: bool) -> HumanConnection:
+        del session, local  # a person may type everything
         return HumanConnection(self._machine, self._turns, self.named_fds)

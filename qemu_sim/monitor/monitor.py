@@ -8,27 +8,23 @@ Descriptors that `getfd` named belong to the monitor, not to the client.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd, close_all
 from qemu_sim.io import address as addresses
 from qemu_sim.io.channel import Channel
 from qemu_sim.monitor.connection import Connection, Stream
+from qemu_sim.monitor.door import Door, open_door
 from qemu_sim.monitor.server import Server
-from qemu_sim.wire.qmp import Session
+from qemu_sim.monitor.session import WireLog, new_session
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
     from qemu_sim.monitor.human import HumanConnection
     from qemu_sim.monitor.turns import Turns
-
-# Direction "in" or "out", monitor ID, message, descriptors that came with it.
-WireLog = Callable[[str, str, Any, int], None]
+    from qemu_sim.wire.qmp import Session
 
 
 class Monitor:
@@ -66,19 +62,34 @@ class Monitor:
         Raises QMPError in QEMU's words.
         """
         self.address = address
-        if isinstance(address, addresses.FdAddress):
-            self._use_inherited(address, server=server)
-        elif server:
-            self._listen(addresses.listen(address), address)
+        door = open_door(address, server=server)
+        if door is None:
+            assert not isinstance(address, addresses.FdAddress)
+            door = Door(await addresses.connect(address), address, listens=False)
+        self.enter(door)
+
+    def enter(self, door: Door) -> None:
+        """Admit the clients that come through an open door, or go on with the one that has."""
+        self.address = door.address
+        if door.listens:
+            self._listen(door)
         else:
-            sock = await addresses.connect(address)
-            self.attach(Channel(sock, lingers=True), local=sock.family == socket.AF_UNIX)
+            channel = Channel(door.take(), lingers=True)
+            self.attach(channel, local=door.is_local, session=door.session)
 
     def attach(
-        self, stream: Stream, *, local: bool = True, left: Callable[[], None] = lambda: None
+        self,
+        stream: Stream,
+        *,
+        local: bool = True,
+        session: Session | None = None,
+        left: Callable[[], None] = lambda: None,
     ) -> None:
-        """Greet the client at the other end of `stream`; `left()` is told when it goes."""
-        connection = self._connection = self._new_connection(local=local)
+        """Greet the client at the other end of `stream`; `left()` is told when it goes.
+
+        One that was greeted before has a `session`.
+        """
+        connection = self._connection = self._new_connection(session, local=local)
         self.connected.set()
         connection.open(stream, partial(self._left, left))
 
@@ -107,46 +118,24 @@ class Monitor:
         close_all(self.named_fds.values())
         self.named_fds.clear()
 
-    def _new_connection(self, *, local: bool) -> Connection | HumanConnection:
-        profile = self._machine.profile
-        log = partial(self._log, self._wire_log) if self._wire_log else None
-        session = Session(profile.version, profile.package, pretty=self._pretty, log=log)
+    def _new_connection(
+        self, session: Session | None, *, local: bool
+    ) -> Connection | HumanConnection:
+        session = session or new_session(
+            self._machine.profile, self.id, pretty=self._pretty, wire_log=self._wire_log
+        )
         return Connection(self._machine, self._turns, session, self.named_fds, local=local)
 
-    def _listen(
-        self,
-        listener: socket.socket,
-        address: addresses.StreamAddress | None = None,
-    ) -> None:
-        local = listener.family == socket.AF_UNIX
+    def _listen(self, door: Door) -> None:
         self._server = Server(
-            listener,
-            lambda channel, left: self.attach(channel, local=local, left=left),
+            door.take(),
+            lambda channel, left: self.attach(channel, local=door.is_local, left=left),
             check_peer=self._machine.options.check_peer,
-            address=address,
+            address=door.bound,
         )
         self._server.start()
-
-    def _use_inherited(self, address: addresses.FdAddress, *, server: bool) -> None:
-        """Use a descriptor that this process was started with."""
-        try:
-            number = int(address.name)
-            os.fstat(number)
-            sock = socket.socket(fileno=number)
-        except (ValueError, OSError):
-            raise QMPError(f"File descriptor '{address.name}' is not a socket") from None
-        # Programs that this process starts must not get it.
-        sock.set_inheritable(False)
-        self.address = addresses.bound_as(sock)
-        if server:
-            self._listen(sock)
-        else:
-            self.attach(Channel(sock, lingers=True), local=sock.family == socket.AF_UNIX)
 
     def _left(self, left: Callable[[], None]) -> None:
         self._connection = None
         self.connected.clear()
         left()
-
-    def _log(self, wire_log: WireLog, direction: str, message: Any, fds: int) -> None:
-        wire_log(direction, self.id, message, fds)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.clock import Timer
-from qemu_sim.monitor.monitor import Monitor, WireLog
+from qemu_sim.monitor.monitor import Monitor
+from qemu_sim.monitor.session import WireLog
 from qemu_sim.monitor.turns import Turns
 from qemu_sim.wire.event_throttle import EventThrottle
 

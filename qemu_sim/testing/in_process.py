@@ -9,6 +9,7 @@ import traceback
 from qemu_sim.argv.parse import parse
 from qemu_sim.argv.reading import Asked
 from qemu_sim.argv.report import Report
+from qemu_sim.front import Front
 from qemu_sim.host import Host
 from qemu_sim.machine.configuration import Configuration, StartError
 from qemu_sim.testing.launch import STOP_TIMEOUT, StartFailed
@@ -38,7 +39,7 @@ class InProcess:
             report = Report("qemu-sim")
             configuration = parse(arguments, report)
             _refuse_process_options(configuration)
-            self._host = Host(configuration, report.say)
+            self._host = Host(Front(configuration, report.say))
         except (StartError, Asked) as error:
             raise _start_failed(error) from None
         try:

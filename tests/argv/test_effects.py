@@ -8,7 +8,7 @@ from qemu_sim.machine.configuration import WITHOUT_EFFECT, Configuration
 
 ROOT = os.path.dirname(qemu_sim.__file__)
 # Who acts on a command line; what only reads or checks it does not count.
-ACTING = ("cli.py", "host.py", "machine/settings.py")
+ACTING = ("cli.py", "front.py", "host.py", "machine/settings.py")
 
 
 def _read_members(path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from qemu_sim.argv.parse import parse
 from qemu_sim.argv.reading import Asked
 from qemu_sim.argv.report import Report
+from qemu_sim.front import Front
 from qemu_sim.host import Host
 from qemu_sim.machine.configuration import StartError
 
@@ -70,7 +71,7 @@ def directory(tmp_path, monkeypatch):
 
 
 async def start(arguments):
-    host = Host(parse(arguments, Report("qemu-sim")), lambda _text: None)
+    host = Host(Front(parse(arguments, Report("qemu-sim")), lambda _text: None))
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(LIMIT):

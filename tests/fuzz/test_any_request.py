@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qemu_sim.argv.parse import parse
 from qemu_sim.argv.report import Report
+from qemu_sim.front import Front
 from qemu_sim.host import Host
 from qemu_sim.io.channel import Channel
 
@@ -34,7 +35,7 @@ def directory(tmp_path, monkeypatch):
 
 def started(profile, *more):
     arguments = [*ARGV, "-sim", f"profile={profile}", *more]
-    return Host(parse(arguments, Report("qemu-sim")), lambda _text: None)
+    return Host(Front(parse(arguments, Report("qemu-sim")), lambda _text: None))
 
 
 class Client:
