@@ -9,12 +9,15 @@ QEMU does not either. It outlives this process, as it would QEMU.
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from qemu_sim.errors import QMPError
-from qemu_sim.fds import Fd
+from qemu_sim.fds import Fd, open_descriptors
+
+# Python ignores these, and what is ignored stays so in a new program.
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def start(arguments: Sequence[str]) -> tuple[Fd, Fd]:
@@ -23,20 +26,36 @@ def start(arguments: Sequence[str]) -> tuple[Fd, Fd]:
     It gets no other descriptor than these two and standard error.
     Raises QMPError `Failed to execute child process …`, as GLib words it.
     """
-    path = arguments[0]
-    try:
-        program = subprocess.Popen(  # noqa: S603 - what the client itself asks for
-            arguments,
-            executable=os.path.abspath(path),  # no search in PATH
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise QMPError(f"Failed to execute child process “{path}” ({reason})") from None
-    threading.Thread(target=program.wait, name=f"wait for {path}", daemon=True).start()
-    assert program.stdin is not None
-    assert program.stdout is not None
-    with program.stdin, program.stdout:
-        return Fd.duplicate(program.stdout.fileno()), Fd.duplicate(program.stdin.fileno())
+    source, output = map(Fd, os.pipe2(os.O_CLOEXEC))
+    input_, sink = map(Fd, os.pipe2(os.O_CLOEXEC))
+    with output, input_:
+        try:
+            pid = os.posix_spawn(
+                os.path.abspath(arguments[0]),  # no search in PATH
+                list(arguments),
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, input_.fileno(), 0),
+                    (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
+                    *((os.POSIX_SPAWN_CLOSE, number) for number in _inheritable()),
+                ],
+                setsigmask=(),  # this process may have blocked some
+                setsigdef=_IGNORED,
+            )
+        except OSError as error:
+            source.close()
+            sink.close()
+            reason = os.strerror(error.errno or 0)
+            raise QMPError(f"Failed to execute child process “{arguments[0]}” ({reason})") from None
+    threading.Thread(target=os.waitpid, args=(pid, 0), name=f"wait-{pid}", daemon=True).start()
+    return source, sink
+
+
+def _inheritable() -> Iterator[int]:
+    """Yield the numbers that this process itself was started with, beyond the first three."""
+    for number in open_descriptors():
+        try:
+            if number > 2 and os.get_inheritable(number):  # noqa: PLR2004 - standard error
+                yield number
+        except OSError:  # that of the listing, gone with it
+            continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 
 import pytest
@@ -194,6 +195,18 @@ async def test_a_program_gets_no_other_descriptor():
         told = Told(PipeChannel(*program.start(["/bin/ls", "/proc/self/fd"]), "command"))
         await told.until(lambda: told.closed)
     assert told.data.split() == [b"0", b"1", b"2", b"3"]  # 3 is the directory itself
+
+
+async def test_a_program_has_no_signal_blocked_or_ignored():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        told = Told(PipeChannel(*program.start(["/bin/cat", "/proc/self/status"]), "command"))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    await told.until(lambda: told.closed)
+    masks = dict(line.split(b":") for line in told.data.splitlines() if line.startswith(b"Sig"))
+    assert int(masks[b"SigBlk"], 16) == 0
+    assert not int(masks[b"SigIgn"], 16) & 1 << (signal.SIGPIPE - 1)
 
 
 @pytest.mark.parametrize("path", ["/no/such", "cat"])

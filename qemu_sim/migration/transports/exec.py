@@ -39,7 +39,7 @@ class ExecTransport:
         return Awaited(*self._start())
 
     def _start(self) -> tuple[PipeChannel, int]:
-        from qemu_sim.io import program  # noqa: PLC0415 - subprocess costs start-up time
+        from qemu_sim.io import program  # noqa: PLC0415 - few need it
 
         source, sink = program.start(self.arguments)
         number = source.fileno()
