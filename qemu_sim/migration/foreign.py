@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from qemu_sim.errors import MigrationError, WireError
-from qemu_sim.migration.vmstate import GLOBAL_STATE, PATH_PREFIX
+from qemu_sim.migration.vmstate import GLOBAL_STATE, PATH_PREFIX, read_run_state
 from qemu_sim.wire import vmstream
 from qemu_sim.wire.bytes_reader import BytesReader, run
 from qemu_sim.wire.vmdescription import Devices, Found, Search
@@ -48,7 +48,7 @@ async def skip_rest(
     run_state = None
     for section, payload in await _read_rest(stream, first):
         if section.name == GLOBAL_STATE:
-            run_state = run(vmstream.read_global_state(BytesReader(payload)))
+            run_state = run(read_run_state(BytesReader(payload)))
         else:
             skipped.note(section, len(payload))
     skipped.log()

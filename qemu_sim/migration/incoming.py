@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import configuration, foreign, ram
@@ -20,7 +20,14 @@ from qemu_sim.migration.side import Side
 from qemu_sim.migration.skipped import Skipped
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.take_over import TakeOver
-from qemu_sim.migration.vmstate import BACKEND_SUFFIX, GLOBAL_STATE, RAM
+from qemu_sim.migration.vmstate import (
+    BACKEND_SUFFIX,
+    GLOBAL_STATE,
+    RAM,
+    load_device,
+    read_description,
+    read_run_state,
+)
 from qemu_sim.wire import vmstream
 from qemu_sim.wire.bytes_reader import BytesReader
 
@@ -29,10 +36,9 @@ if TYPE_CHECKING:
 
     from qemu_sim.migration.postcopy_source import Enter
     from qemu_sim.migration.stream import Stream
-    from qemu_sim.migration.transfer import Plan, Transferable
+    from qemu_sim.migration.transfer import Plan
     from qemu_sim.wire.vmstream import Reader
 
-_SOURCE_STATES = ("running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown")
 _U32 = struct.Struct(">I")
 
 
@@ -71,11 +77,7 @@ class Incoming:
         self._has_return_path = False
         self._ram_ended = self._described = False
         self.skipped = Skipped()
-        self._blocks = RamBlocks(
-            machine.memory,
-            self.skipped.pages,
-            ignore_shared=machine.capabilities.enabled("x-ignore-shared"),
-        )
+        self._blocks = RamBlocks(machine.memory, self.skipped.pages)
         self._arrivals = Arrivals(machine, stream)
 
     @property
@@ -99,7 +101,8 @@ class Incoming:
         while await self._item(self._stream):
             pass
         if not (self.in_postcopy or self._described):
-            await self._description()
+            await read_description(self._stream)
+            self._stream.patient = False
         self._arrivals.complete()
 
     def attach(self, stream: Stream) -> None:
@@ -245,7 +248,7 @@ class Incoming:
         if name == RAM:
             await ram.load(self._stream, self._machine.memory, self._blocks)
         elif name == GLOBAL_STATE:
-            self._run_state = _checked(await vmstream.read_global_state(reader))
+            self._run_state = await read_run_state(reader)
             self._stream.eager = self.plan is not None  # the guest stands still
         elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
             await self._device(reader, name)
@@ -276,7 +279,7 @@ class Incoming:
             )
         run_state = await foreign.skip_rest(self._stream, section, self.skipped)
         if run_state is not None:
-            self._run_state = _checked(run_state)
+            self._run_state = run_state
         self._stream.patient, self._described = False, True
 
     async def _ram_part(self, section_id: int) -> None:
@@ -291,29 +294,9 @@ class Incoming:
         if not name.endswith(BACKEND_SUFFIX):
             state = await vmstream.read_state(reader)
             await self._arrivals.read_behind(reader, device)
-            self._load_device(device, state)
+            load_device(device, state)
             await self._machine.hooks.reach("device-loaded")
         elif self._take_over is None:
             raise WireError(f"Device '{device.name}' was not agreed to be transferred")
         else:
             await self._take_over.adopt(device)
-
-    def _load_device(self, device: Transferable, state: dict[str, Any]) -> None:
-        try:
-            device.load(state)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise MigrationError(f"Device '{device.name}': malformed state: {error!r}") from None
-
-    async def _description(self) -> None:
-        kind = await vmstream.read_byte(self._stream)
-        if kind != vmstream.VMDESCRIPTION:
-            raise WireError(f"description expected, got section type {kind}")
-        await self._stream.read(await vmstream.read_u32(self._stream))
-        self._stream.patient = False
-
-
-def _checked(state: tuple[str, bool]) -> tuple[str, bool]:
-    """Return the source's run state. Raises WireError for one that no source is in."""
-    if state[0] not in _SOURCE_STATES:
-        raise WireError(f"Received invalid runstate {state[0]!r}")
-    return state

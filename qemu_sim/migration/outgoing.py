@@ -109,8 +109,7 @@ class Outgoing:
         """Send guest RAM while the machine runs."""
         memory = self._machine.memory
         self.stream.phase = "the destination to take guest RAM"
-        ignore_shared = self._machine.capabilities.enabled("x-ignore-shared")
-        self._ram_id = self._sections.start_ram(ram.setup(memory, ignore_shared=ignore_shared))
+        self._ram_id = self._sections.start_ram(ram.setup(memory))
         if not self._dialogue.ram_travels:
             await self._send_pages(vmstream.PART, memory.extents())
         await self.stream.flush()

@@ -39,12 +39,9 @@ _NOTHING = bytes(PAGE)
 END_OF_PART = _U64.pack(_EOS)
 
 
-def setup(memory: GuestMemory, *, ignore_shared: bool = False) -> bytes:
-    """Return the payload that names the block and its size in bytes.
-
-    With the capability `x-ignore-shared` its address in the guest follows, which is 0.
-    """
-    size = _U64.pack(memory.size) + (_U64.pack(0) if ignore_shared else b"")
+def setup(memory: GuestMemory) -> bytes:
+    """Return the payload that names the block and its size in bytes."""
+    size = _U64.pack(memory.size)
     return _U64.pack(memory.size | _MEM_SIZE) + _name(memory) + size + END_OF_PART
 
 

@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 class RamBlocks:
     """Knows which block a page belongs to, from section to section."""
 
-    def __init__(
-        self, memory: GuestMemory, skipped: Counter[str], *, ignore_shared: bool = False
-    ) -> None:
-        """Count the pages of other blocks in `skipped`; `ignore_shared` changes the layout."""
+    def __init__(self, memory: GuestMemory, skipped: Counter[str]) -> None:
+        """Count the pages of other blocks in `skipped`."""
         self._memory = memory
         self._skipped = skipped
-        self._ignore_shared = ignore_shared
         self._sizes: dict[str, int] = {}
         self._name = ""  # of the last page's
 
@@ -38,7 +35,7 @@ class RamBlocks:
 
     async def declare(self, reader: vmstream.Reader, total: int) -> None:
         """Read names and sizes, `total` bytes. Raises MigrationError in QEMU's words."""
-        blocks = vmram.read_blocks(reader, total, ignore_shared=self._ignore_shared)
+        blocks = vmram.read_blocks(reader, total)
         self._sizes = {name: size async for name, size in blocks}
         name, size = self._memory.name, self._memory.size
         if name not in self._sizes:

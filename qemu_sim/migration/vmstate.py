@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qemu_sim.errors import MigrationError
+from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.fds import Fd, TaggedFd, close_all
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
     from qemu_sim.migration.carried import Carried
     from qemu_sim.migration.stream import Stream
+    from qemu_sim.migration.transfer import Transferable
 
 PATH_PREFIX = "/machine/"
 BACKEND_SUFFIX = "/backend"
@@ -29,6 +30,7 @@ RAM = "ram"
 VERSION = 1
 _NO_FDS = "Channel does not support file descriptor passing: Invalid argument"
 RAM_VERSION = 4
+_SOURCE_STATES = ("running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown")
 
 
 class Writer(Protocol):
@@ -155,6 +157,33 @@ def _state_fields(payload: bytes) -> list[dict[str, Any]]:
         {"name": "length", "type": "uint32", "size": 4},
         {"name": "state", "type": "buffer", "size": len(payload) - 4},
     ]
+
+
+async def read_run_state(reader: vmstream.Reader) -> tuple[str, bool]:
+    """Read the source's run state, and whether its guest slept before it was stopped.
+
+    Raises WireError for a run state that no source is in.
+    """
+    name, asleep = await vmstream.read_global_state(reader)
+    if name not in _SOURCE_STATES:
+        raise WireError(f"Received invalid runstate {name!r}")
+    return name, asleep
+
+
+async def read_description(reader: vmstream.Reader) -> None:
+    """Read the description, which says nothing that our own sections do not."""
+    kind = await vmstream.read_byte(reader)
+    if kind != vmstream.VMDESCRIPTION:
+        raise WireError(f"description expected, got section type {kind}")
+    await reader.read(await vmstream.read_u32(reader))
+
+
+def load_device(device: Transferable, state: dict[str, Any]) -> None:
+    """Give a device its state. Raises MigrationError when it is not one."""
+    try:
+        device.load(state)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MigrationError(f"Device '{device.name}': malformed state: {error!r}") from None
 
 
 async def read_backend(stream: Stream, device: str) -> tuple[dict[str, Any], list[TaggedFd]]:

@@ -95,7 +95,7 @@ class Ram:
 
 
 async def read_blocks(
-    reader: vmstream.Reader, total: int, *, ignore_shared: bool
+    reader: vmstream.Reader, total: int, *, ignore_shared: bool = False
 ) -> AsyncIterator[tuple[str, int]]:
     """Yield name and size in bytes of blocks, of which there are `total` bytes."""
     while total > 0:

@@ -14,7 +14,7 @@ UUID = "5e9f6b0e-0a8c-4c5e-9d5c-3f3a1f0b7c11"  # tests/streams/__main__.py
 NAMES = [
     f"{version}-{setting}"
     for version in ("7.2", "11.1")
-    for setting in ("q35", "q35-stopped", "pc", "shared", "return-path", "postcopy")
+    for setting in ("q35", "q35-stopped", "pc", "return-path", "postcopy")
 ]
 PAGE = 4096
 
@@ -30,9 +30,6 @@ async def feed(make_pair):
         machine.machine_type = configuration.machine_type
         machine.uuid = UUID
         machine.capabilities.names |= {"validate-uuid"}
-        if "x-ignore-shared" in dict(configuration.settings).get("configuration/capabilities", ()):
-            machine.capabilities.names.add("x-ignore-shared")
-            machine.memory.name = "ram"
         pair.listen(exit_on_error=False)
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX) as source:
@@ -132,6 +129,13 @@ async def test_a_description_that_does_not_fit(feed, golden_stream):
     field = b'"name": "unused", "type": "unused_buffer", "size": 8'
     machine = await feed(stream.replace(field, field[:-1] + b"9", 1), like=stream)
     assert "Missing section footer for timer" in machine.migration.query()["error-desc"]
+
+
+@pytest.mark.parametrize("name", ["7.2-shared", "11.1-shared"])
+async def test_a_source_that_leaves_shared_memory_out(feed, golden_stream, name):
+    machine = await feed(golden_stream(name))
+    text = "Capability x-ignore-shared is off, but received capability is on"
+    assert machine.migration.query()["error-desc"] == text
 
 
 async def test_another_size_of_ram(feed, golden_stream):

@@ -7,20 +7,21 @@ so that the streams hold QEMU's own state alone, and stay small.
 
 from __future__ import annotations
 
-import json
 import lzma
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 from contextlib import suppress
 
+from qemu_sim.errors import QMPError
+from qemu_sim.qapi.emulator import Emulator
 from qemu_sim.wire import vmstream
 from qemu_sim.wire.vmdescription import Search
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data")
 TIMEOUT = 30  # seconds
+BARE = ("-nodefaults", "-display", "none", "-accel", "tcg")
 UUID = "5e9f6b0e-0a8c-4c5e-9d5c-3f3a1f0b7c11"
 DEVICES = (
     *("-device", "virtio-net-pci,id=nic0,romfile="),
@@ -40,70 +41,32 @@ SETTINGS = {
 }
 
 
-class Qemu:
-    """A real QEMU, and the QMP connection to it."""
-
-    def __init__(self, program, directory, machine, arguments) -> None:
-        bios, monitor = os.path.join(directory, "bios"), os.path.join(directory, "monitor")
-        with open(bios, "wb") as file:
-            file.write(bytes(64 << 10))
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.settimeout(TIMEOUT)
-            listener.bind(monitor)
-            listener.listen()
-            self.process = subprocess.Popen(
-                [
-                    *(*program, "-nodefaults", "-display", "none", "-accel", "tcg"),
-                    *("-machine", machine, "-m", "1", "-bios", bios, *arguments),
-                    *("-chardev", f"socket,id=monitor,path={monitor}"),
-                    *("-mon", "chardev=monitor,mode=control"),
-                ]
-            )
-            self._sock, _ = listener.accept()
-        self._sock.settimeout(TIMEOUT)
-        self._lines = self._sock.makefile()
-        self._lines.readline()
-        self.execute("qmp_capabilities")
-        self.version = self.execute("query-version")["qemu"]
-
-    def execute(self, command, **arguments):
-        request = {"execute": command, "arguments": arguments}
-        self._sock.sendall(json.dumps(request).encode() + b"\n")
-        while "return" not in (reply := json.loads(self._lines.readline())):
-            if "error" in reply:
-                raise RuntimeError(f"{command}: {reply['error']['desc']}")
-        return reply["return"]
-
-    def wait_completed(self) -> None:
-        while (info := self.execute("query-migrate"))["status"] != "completed":
-            if info["status"] == "failed":
-                raise RuntimeError(info.get("error-desc", "failed"))
-
-    def close(self) -> None:
-        self._sock.close()
-        self.process.kill()
-        self.process.wait()
-
-
 def record(program, setting):
     """Return the version of the QEMU, and its stream."""
     machine, arguments, capabilities = SETTINGS[setting]
     with tempfile.TemporaryDirectory() as directory:
-        qemu = Qemu(program, directory, machine, arguments)
-        try:
+        bios, path = os.path.join(directory, "bios"), os.path.join(directory, "stream")
+        with open(bios, "wb") as file:
+            file.write(bytes(64 << 10))
+        argv = [*program, *BARE, "-machine", machine, "-m", "1", "-bios", bios, *arguments]
+        with Emulator(argv) as qemu:
             states = [{"capability": name, "state": True} for name in capabilities]
             qemu.execute("migrate-set-capabilities", capabilities=states)
-            path = os.path.join(directory, "stream")
             to_file = "mapped-ram" in capabilities
             stream = _from_file(qemu, path) if to_file else _from_socket(qemu, path)
-        finally:
-            qemu.close()
-    return "{major}.{minor}".format(**qemu.version), stream
+            version = qemu.greeting["version"]["qemu"]
+    return "{major}.{minor}".format(**version), stream
+
+
+def _wait_completed(qemu) -> None:
+    while (info := qemu.execute("query-migrate"))["status"] != "completed":
+        if info["status"] == "failed":
+            raise QMPError(info.get("error-desc", "failed"))
 
 
 def _from_file(qemu, path):
     qemu.execute("migrate", uri=f"file:{path}")
-    qemu.wait_completed()
+    _wait_completed(qemu)
     with open(path, "rb") as file:
         return file.read()
 
@@ -122,7 +85,7 @@ def _from_socket(qemu, path):
             stream += peer.recv(1 << 16)
         with suppress(BrokenPipeError):  # without a return path nobody listens
             peer.sendall(vmstream.frame(vmstream.RETURN_SHUT, bytes(4)))
-        qemu.wait_completed()
+        _wait_completed(qemu)
     return bytes(stream)
 
 
@@ -132,7 +95,7 @@ def main(program) -> None:
     for setting in SETTINGS:
         try:
             version, stream = record(program, setting)
-        except RuntimeError as error:
+        except QMPError as error:
             sys.stdout.write(f"{setting}: not recorded: {error}\n")
             continue
         path = os.path.join(DATA, f"stream-{version}-{setting}.xz")
