@@ -20,9 +20,10 @@ NICS = (0, 1)
 class Pair:
     """A source with two NICs, on tap0 and tap1, and a destination that waits for them."""
 
-    def __init__(self, make_machine, tmp_path, wait, dialect, queues=1) -> None:
+    def __init__(self, make_machine, tmp_path, wait, dialect, *, queues=1, profile="11.1") -> None:
         self.wait = wait
-        common = ("-M", "pc", "-m", "16", "-sim", f"dialect={dialect}")
+        self.profile = profile
+        common = ("-M", "pc", "-m", "16", "-sim", f"dialect={dialect},profile={profile}")
         self.uri = f"unix:{tmp_path}/mig"
         self.destination = make_machine(*common, "-incoming", "defer", name="destination")
         argv = []
@@ -52,8 +53,8 @@ class Pair:
 
     def migrate(self):
         """Migrate and return how it ended on both sides."""
-        listening = {"uri": self.uri, "exit-on-error": False}
-        self.destination.execute("migrate-incoming", listening)
+        survive = {} if self.profile == "7.2" else {"exit-on-error": False}
+        self.destination.execute("migrate-incoming", {"uri": self.uri, **survive})
         self.source.execute("migrate", uri=self.uri)
         both = (self.source, self.destination)
         self.wait(lambda: all(_status(each) in ("completed", "failed") for each in both), "the end")
@@ -90,10 +91,11 @@ def make_pair(netns, make_machine, tmp_path, wait):
 
 
 @DIALECTS
-def test_the_source_keeps_its_copies_until_it_ends(make_pair, dialect):
-    pair = make_pair(dialect)
+@pytest.mark.parametrize("profile", ["11.1", "7.2"])
+def test_the_source_keeps_its_copies_until_it_ends(make_pair, dialect, profile):
+    pair = make_pair(dialect, profile=profile)
     assert pair.migrate() == ("completed", "completed")
-    assert pair.source.execute("query-status") == {"status": "postmigrate", "running": False}
+    assert pair.source.execute("query-status")["status"] == "postmigrate"
     pair.is_served()
     assert "backend-transfer" not in pair.source.execute("query-migrate")
     pair.source.kill()
@@ -198,6 +200,28 @@ def test_a_destination_that_dies_leaves_the_source_alive(make_pair, point):
     pair.wait(lambda: _status(pair.source) in ("completed", "failed"), "the end")
     if not pair.source.execute("query-status")["running"]:
         pair.source.execute("cont")  # it had written everything, and cannot know
+    pair.is_served()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_postcopys_package_carries_no_descriptors(make_pair, asks):
+    """Whichever end expects them there: the guest has not started, so the source goes on."""
+    pair = make_pair("bool")
+    on = [{"capability": "postcopy-ram", "state": True}]
+    for machine in (pair.source, pair.destination):
+        machine.execute("migrate-set-capabilities", capabilities=on)
+    pair.source.execute("migrate-set-parameters", {"backend-transfer": asks})
+    pair.source.hold("active")
+    pair.destination.execute("migrate-incoming", {"uri": pair.uri, "exit-on-error": False})
+    pair.source.execute("migrate", uri=pair.uri)
+    pair.source.wait_held("active")
+    pair.source.execute("migrate-start-postcopy")
+    pair.source.release()
+    pair.wait(lambda: _status(pair.destination) == "failed", "the end")
+    side, text = pair.source, "Channel does not support file descriptor passing: Invalid argument"
+    if not asks:
+        side, text = pair.destination, "migration-loadvm-buffer does not support fd passing"
+    assert side.execute("query-migrate")["error-desc"] == text
     pair.is_served()
 
 
