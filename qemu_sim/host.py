@@ -15,6 +15,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
 from qemu_sim.machine.machine import Machine
+from qemu_sim.machine.monitor_object import MonitorObject
 from qemu_sim.monitor.chardev import MonitorChardev
 from qemu_sim.monitor.monitors import Monitors
 
@@ -144,7 +145,14 @@ class Host:
         chardev = MonitorChardev(id, backend, monitor, self._front.doors.get(id))
         with given.blame():
             await chardev.open()
-        self.machine.board.add_monitor_chardev(chardev)
+        self.machine.board.add_monitor(self._shown(spec), chardev)
+
+    def _shown(self, spec: MonitorSpec) -> MonitorObject:
+        """Return the object of a monitor; one without an ID gets the next number."""
+        taken = {each.id for each in self.machine.board.monitors}
+        numbered = (f"compat_monitor{number}" for number in range(len(taken) + 1))
+        id = spec.id or next(name for name in numbered if name not in taken)
+        return MonitorObject(id, spec.chardev, spec.mode, spec.pretty)
 
     def _checked(self, command: str, given: Given) -> dict[str, Any]:
         schema = self.machine.schema

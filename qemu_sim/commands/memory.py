@@ -35,7 +35,7 @@ _POLL_TWICE = (11, 0, 0)  # newer than 7.2: grows and shrinks by two unless told
 @command("query-memory-size-summary")
 def query_memory_size_summary(machine: Machine) -> dict[str, int]:
     """Return the size of RAM; none of it was plugged later."""
-    base = 0 if machine.machine_type == "none" else machine.options.memory_size
+    base = machine.options.memory_size if machine.options.has_ram else 0
     return {"base-memory": base, "plugged-memory": 0}
 
 
@@ -60,7 +60,11 @@ def query_memdev(machine: Machine) -> list[dict[str, Any]]:
     if ram is not None:
         own = {"id": ram, "size": machine.options.memory_size, "share": False}
         found[ram] = _BACKEND | own
-    return [found[id] for id in reversed(ordered([*objects, *found])) if id in found]
+    # Monitors are objects, too, where there is such a type.
+    monitors = machine.board.monitors
+    others = [each.id for each in monitors if each.qom_type in machine.profile.types]
+    ids = [*others, *objects, *found]
+    return [found[id] for id in reversed(ordered(ids)) if id in found]
 
 
 @command("query-iothreads")
@@ -145,7 +149,7 @@ def _memory_at(machine: Machine, start: int, size: int) -> bytes:
 
 def _own_ram(machine: Machine) -> str | None:
     """Return the ID of the backend that QEMU makes where none was named for the RAM."""
-    if machine.machine_type == "none" or machine.options.memory_backend is not None:
+    if not machine.options.has_ram or machine.options.memory_backend is not None:
         return None
     found: str | None = machine.profile.machines[machine.machine_type].get("default-ram-id")
     return found

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import DeviceNotFound, QMPError
-from qemu_sim.machine.qom import ObjectTree, type_properties
+from qemu_sim.machine.qom import ObjectTree
+from qemu_sim.machine.type_properties import type_properties
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
     from qemu_sim.machine.qom_node import Node
+    from qemu_sim.qapi.profile import Profile
 
 
 @command("qom-list")
@@ -61,13 +63,24 @@ def qom_list_types(
     """Return the types that are `implements` or descend from it."""
     profile = machine.profile
     if implements is not None and "interface" in profile.lineage(implements):
-        raise QMPError(f"Which types implement interface '{implements}' is not recorded")
+        found = _implementing(profile, implements)
+    else:
+        found = {
+            name
+            for name in profile.types
+            if implements is None or implements in profile.lineage(name)
+        }
     return [
         kind
         for name, kind in profile.types.items()
-        if (abstract or not kind.get("abstract"))
-        and (implements is None or implements in profile.lineage(name))
+        if name in found and (abstract or not kind.get("abstract"))
     ]
+
+
+def _implementing(profile: Profile, interface: str) -> set[str]:
+    if interface not in profile.interfaces:
+        raise QMPError(f"Which types implement interface '{interface}' is not recorded")
+    return set(profile.interfaces[interface])
 
 
 @command("qom-list-properties")

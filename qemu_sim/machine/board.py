@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qemu_sim.fds import Fd
     from qemu_sim.machine.buses import Buses
     from qemu_sim.machine.firmware import Firmware
+    from qemu_sim.machine.monitor_object import MonitorObject
     from qemu_sim.machine.options import MachineOptions
 
 CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
@@ -53,6 +54,7 @@ class Board:
         self._check_properties = check_properties
         self.objects: dict[str, Object] = {}
         self.chardevs: dict[str, Chardev] = {}
+        self.monitors: list[MonitorObject] = []
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
         self.deferred = options.incoming
@@ -185,8 +187,9 @@ class Board:
         self.chardevs[id] = chardev
         return chardev
 
-    def add_monitor_chardev(self, chardev: Chardev) -> None:
-        """Show a chardev whose front end is a monitor, and which stays as long as that."""
+    def add_monitor(self, monitor: MonitorObject, chardev: Chardev) -> None:
+        """Show a monitor and its chardev, which stays as long as that."""
+        self.monitors.append(monitor)
         self.chardevs[chardev.id] = chardev
         self._claims["chardev", chardev.id] = "monitor"
 

@@ -36,8 +36,9 @@ def from_machine_property(value: Any) -> dict[str, int]:
 
 def to_machine_property(given: Mapping[str, int], size: int) -> dict[str, int]:
     """Return the MemorySizeConfiguration that the machine object shows."""
-    most = given.get("maxmem", size)
-    return {"size": size, "slots": given.get("slots", 0), "max-size": most}
+    if not given.get("slots"):
+        return {"size": size}
+    return {"size": size, "slots": given["slots"], "max-size": given["maxmem"]}
 
 
 def memory_size(given: Mapping[str, int]) -> int:

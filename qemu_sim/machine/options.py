@@ -61,6 +61,11 @@ class MachineOptions(NamedTuple):
     check_peer: bool = True
 
     @property
+    def has_ram(self) -> bool:
+        """Whether there is RAM: the machine type `none` has what was asked for with -m."""
+        return self.machine_type != "none" or bool(self.properties.get("memory", {}).get("size"))
+
+    @property
     def added_dialect(self) -> str | None:
         """The dialect that the interface shows; None where it is QEMU's own."""
         return self.dialect if self.extensions else None

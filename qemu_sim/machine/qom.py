@@ -7,10 +7,11 @@ QEMU: qom/object.c (object_resolve_path, object_get_canonical_path), hw/core/qde
     /machine/q35/pcie.0  /machine/peripheral/PORT/PORT        buses
     /machine/unattached/device[N]                             CPUs
 
-A tree is made from the board when it is asked for, and holds no state of its own. It has
-what this machine has: no chipset, no memory regions. Which properties an object has is
-what the recorded QEMU says of its type. A value that QEMU computes while it makes the
-object, such as a PCI address, is not simulated, and asking for it is an error.
+A tree is made from the board when it is asked for, and holds no state of its own. What no
+client has plugged, such as the chipset and memory regions, is there as an idle QEMU showed
+it. Which properties an object has is what the recorded QEMU says of its type. A value that
+QEMU computes while it makes the object, such as a PCI address, is not simulated, and asking
+for it is an error.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.devices.pcie_root_port import PcieRootPort
 from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.machine import recorded_tree
 from qemu_sim.machine.cpu_properties import cpu_type, cpu_values
 from qemu_sim.machine.qom_node import Node
-from qemu_sim.qapi import extension
+from qemu_sim.machine.type_properties import TypeProperties
+from qemu_sim.qapi import idle
+from qemu_sim.qapi.glib_order import ordered
 
 if TYPE_CHECKING:
     from qemu_sim.backends.object import Object
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.cpus import CPU
     from qemu_sim.machine.machine import Machine
-    from qemu_sim.qapi.pool import Entry, Pool
     from qemu_sim.qapi.profile import Profile
 
 _CONTAINER = "container"
+_MONITOR = "monitor-qmp"  # monitors were no objects before there was such a type
+_RAM = "memory-backend-ram"
 _PCI = "PCI"
 _CHILD = "child<"
 _ALWAYS_THERE = (8, 0)  # newer than 7.2: the root's containers exist even when they are empty
@@ -44,8 +49,8 @@ _PCI_HOSTS = {
     "i440fx": ("i440fx", "i440FX-pcihost", "pci.0", "PCI"),
 }
 
-# Their default is not their value: QEMU computes it when the device is realized.
-_COMPUTED = frozenset({"addr", "disable-legacy", "romfile", "romsize", "vectors"})
+# The client's options say what they are.
+_OF_OPTIONS = frozenset({"memory", "memory-backend", "smp"})
 
 # What no client may write at any time.
 _FIXED = frozenset({"type", "hotplugged", "hotpluggable", "parent_bus", "busnr"})
@@ -57,6 +62,7 @@ class ObjectTree:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._profile: Profile = machine.profile
+        self._types = TypeProperties(machine)
         self._root = Node("/", _CONTAINER)
         self._cpus: dict[str, CPU] = {}
         self._grow()
@@ -81,13 +87,23 @@ class ObjectTree:
 
     def properties(self, node: Node) -> dict[str, str]:
         """Return the types of an object's properties by name."""
-        listed = self._type_properties(node)
+        listed = self._types.properties(node) if node.kinds is None else node.kinds
+        names = reversed(ordered(node.children)) if self._is_open(node) else node.children
+        children = {name: f"child<{node.children[name].qom_type}>" for name in names}
         return (
             {"type": "string"}
             # Children are those there are: a type lists some that it drops again.
-            | {name: kind for name, kind in listed.items() if not kind.startswith(_CHILD)}
-            | {name: f"child<{child.qom_type}>" for name, child in node.children.items()}
+            | {
+                name: kind
+                for name, kind in listed.items()
+                if not kind.startswith(_CHILD) or (name in children and node.kinds is not None)
+            }
+            | children
         )
+
+    def _is_open(self, node: Node) -> bool:
+        """Whether clients put children here, so that they stand in the order of QEMU's table."""
+        return node.qom_type == _CONTAINER and node is not self._root and node.kinds is None
 
     def value(self, node: Node, name: str) -> Any:
         """Return a property's value. Raises QMPError in QEMU's words, or that it is unknown."""
@@ -103,7 +119,10 @@ class ObjectTree:
         """Return the values known of an object's properties, by name."""
         children = {name: child.path for name, child in node.children.items()}
         cpu = self._cpus.get(node.path)
-        known = self._defaults(node) if cpu is None else cpu_values(self._machine, cpu)
+        if cpu is not None:
+            known = cpu_values(self._machine, cpu)
+        else:
+            known = self._types.defaults(node) if node.kinds is None else {}
         return known | node.links | node.values | children | {"type": node.qom_type}
 
     def check_settable(self, node: Node, name: str) -> None:
@@ -116,7 +135,11 @@ class ObjectTree:
             raise QMPError(f"Property '{full_name}' is not writable")
         owner = self._owner(node, name)
         # bootindex is no qdev property and stays writable.
-        if owner.device_name and name != "bootindex" and name in self._device_properties(owner):
+        if (
+            owner.device_name
+            and name != "bootindex"
+            and name in self._types.device_properties(owner)
+        ):
             raise QMPError(
                 f"Attempt to set property '{name}' on {owner.device_name}"
                 f" (type '{owner.qom_type}') after it was realized"
@@ -136,9 +159,15 @@ class ObjectTree:
             dict(self._machine.options.properties),
         )
         objects = Node("/objects", _CONTAINER)
-        self._grow_ram(machine, objects)
+        if _MONITOR in self._profile.types:
+            for monitor in board.monitors:
+                objects.add(monitor.id, monitor.qom_type, monitor.values)
         for each in board.objects.values():
-            objects.add(each.id, each.TYPE, _object_values(each))
+            values = self._profile.object_values.get(each.TYPE, {})
+            node = objects.add(each.id, each.TYPE, values | _object_values(each))
+            if isinstance(each, MemoryBackend):
+                _add_region(node, each.memory.size)
+        self._grow_ram(machine, objects)
         if empty_too or objects.children:
             self._root.children["objects"] = objects
         chardevs = self._root.add("chardevs", _CONTAINER)
@@ -152,9 +181,19 @@ class ObjectTree:
         for name in ("unattached", "peripheral", "peripheral-anon"):
             machine.add(name, _CONTAINER)
         self._grow_cpus()
+        tree = self._profile.idle_trees.get(idle.family(self._machine.machine_type) or "")
+        if tree is not None:
+            known = () if self._machine.options.cpu is None else self._cpus
+            recorded_tree.grow(machine, tree, self._machine.options.topology.cpus, known)
+        machine.values = self._machine_values() | machine.values
         buses = self._host_bus(machine)
         for device in self._machine.board.devices:
             self._grow_device(device, buses)
+
+    def _machine_values(self) -> dict[str, Any]:
+        """What the machine object shows where the client did not say otherwise."""
+        recorded = self._profile.machine_values.get(self._machine.machine_type, {})
+        return {name: value for name, value in recorded.items() if name not in _OF_OPTIONS}
 
     def _grow_cpus(self) -> None:
         if self._machine.machine_type == "none":
@@ -169,11 +208,12 @@ class ObjectTree:
         """Show RAM that no memory backend provides as the object that QEMU makes for it."""
         options = self._machine.options
         name = options.memory_backend
-        if name is None and self._machine.machine_type != "none":
+        if name is None and options.has_ram:
             name = self._profile.machines[self._machine.machine_type].get("default-ram-id")
             if name is not None:
-                values = {"size": options.memory_size, "share": False}
-                objects.add(name, "memory-backend-ram", values)
+                values = self._profile.object_values.get(_RAM, {})
+                given = {"size": options.memory_size, "share": False}
+                _add_region(objects.add(name, _RAM, values | given), options.memory_size)
         if name is not None:
             machine.links["memory-backend"] = f"/objects/{name}"
 
@@ -182,8 +222,9 @@ class ObjectTree:
         machine_type = self._machine.machine_type
         for part, (host, host_type, bus, bus_type) in _PCI_HOSTS.items():
             if part in machine_type:
-                path = machine.add(host, host_type).add(bus, bus_type, {"realized": True}).path
-                return {bus: path, None: path}
+                node = machine.children.get(host) or machine.add(host, host_type)
+                bridge = node.children.get(bus) or node.add(bus, bus_type, {"realized": True})
+                return {bus: bridge.path, None: bridge.path}
         return {}
 
     def _grow_device(self, device: Device, buses: dict[str | None, str]) -> None:
@@ -194,7 +235,7 @@ class ObjectTree:
         # IDE and SCSI buses are not in the tree.
         if device.BUS == _PCI and bus in buses:
             node.links["parent_bus"] = buses[bus]
-        for name, kind in self._type_properties(node).items():
+        for name, kind in self._types.properties(node).items():
             if kind.startswith(_CHILD):  # the virtio device behind its PCI proxy
                 child = node.add(name, kind[len(_CHILD) : -1], node.values)
                 child.device_name = _spoken(None)
@@ -204,35 +245,9 @@ class ObjectTree:
     def _owner(self, node: Node, name: str) -> Node:
         """Return the object that a property belongs to: a virtio proxy shows its backend's."""
         backend = node.children.get("virtio-backend")
-        if backend is not None and name in self._device_properties(backend):
+        if backend is not None and name in self._types.device_properties(backend):
             return backend
         return node
-
-    def _type_properties(self, node: Node) -> dict[str, str]:
-        """Types of the properties that an object of this type has when it is made."""
-        listed = type_properties(self._machine, self._profile.qom_properties, node.qom_type)
-        return {entry["name"]: entry["type"] for entry in listed or []}
-
-    def _device_properties(self, node: Node) -> dict[str, Any]:
-        """Properties of a device's type, with their defaults; None where there is none."""
-        listed = type_properties(self._machine, self._profile.device_properties, node.qom_type)
-        return {
-            # A string that nobody gave reads as empty.
-            entry["name"]: entry.get("default-value", "" if entry["type"] == "str" else None)
-            for entry in listed or []
-        }
-
-    def _defaults(self, node: Node) -> dict[str, Any]:
-        """Defaults that are values, too: not those that older machine types replace."""
-        kinds = [node, *node.children.values()]  # a proxy shows what its backend has
-        line = {name for each in kinds for name in self._profile.lineage(each.qom_type)}
-        compat = self._profile.compat_properties.get(self._machine.machine_type, [])
-        replaced = {each["property"] for each in compat if each["qom-type"] in line}
-        return {
-            name: value
-            for name, value in self._device_properties(node).items()
-            if value is not None and name not in _COMPUTED | replaced
-        }
 
     # How paths are followed.
 
@@ -260,16 +275,11 @@ class ObjectTree:
         return node
 
 
-def type_properties(machine: Machine, pool: Pool, name: str) -> list[Entry] | None:
-    """Return the properties of a type, our own at the end; None if there is no record of it.
-
-    `pool` is the profile's qom_properties or device_properties.
-    """
-    listed = pool.get(name)
-    dialect = machine.options.added_dialect
-    if listed is not None and dialect is not None:
-        listed = listed + extension.device_properties(name, dialect)
-    return listed
+def _add_region(backend: Node, size: int) -> None:
+    """Add the memory region that a memory backend is."""
+    name = backend.path.rpartition("/")[2]
+    values = {"container": "", "addr": 0, "size": size, "priority": 0}
+    backend.add(f"{name}[0]", "memory-region", values)
 
 
 def _spoken(id: str | None) -> str:

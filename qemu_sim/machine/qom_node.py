@@ -14,7 +14,8 @@ class Node:
     """One object: its type, what is below it, what it points to, and the values known.
 
     `links` maps property names to canonical paths. `device_name` is set for what has been
-    realized, as an error calls it.
+    realized, as an error calls it. `kinds` are the types of its properties in their order,
+    where these are not just what its type has.
     """
 
     path: str
@@ -23,6 +24,7 @@ class Node:
     links: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     device_name: str | None = None
+    kinds: dict[str, str] | None = None
 
     def add(self, name: str, qom_type: str, values: dict[str, Any] | None = None) -> Node:
         """Return a new child."""

@@ -48,9 +48,10 @@ def machine_options(
     if "size" not in memory:
         memory |= _backend_size(configuration, given.get("memory-backend"))
     size = memory_limits.memory_size(memory)
+    has_ram = machine_type != "none" or "size" in memory
     shown = {
         "smp": cpus.to_qapi(profile.version),
-        "memory": memory_limits.to_machine_property(memory, size),
+        "memory": memory_limits.to_machine_property(memory, size if has_ram else 0),
     }
     properties = machine_properties(profile, machine_type, given)
     accelerated = accelerator.choose(profile, given.get("accel"), configuration.accelerators, say)

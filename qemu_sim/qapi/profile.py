@@ -118,6 +118,37 @@ class Profile:
         answers: dict[str, dict[str, Entry]] = self.section("idle-answers")
         return answers
 
+    @cached_property
+    def interfaces(self) -> dict[str, list[str]]:
+        """Names of the types that implement each interface."""
+        return self._newer_section("interfaces")
+
+    @cached_property
+    def machine_values(self) -> dict[str, dict[str, Any]]:
+        """Values of the properties of /machine, by machine type."""
+        return self._newer_section("machine-values")
+
+    @cached_property
+    def object_values(self) -> dict[str, dict[str, Any]]:
+        """Values of the properties of a new user-creatable object, by its type."""
+        return self._newer_section("object-values")
+
+    @cached_property
+    def idle_trees(self) -> dict[str, Pool]:
+        """The objects of an idle machine by path, each family's; see qapi/objects.py."""
+        trees = self._newer_section("idle-trees")
+        return {family: Pool(tree) for family, tree in trees.items()}
+
+    @cached_property
+    def idle_hmp(self) -> dict[str, dict[str, str]]:
+        """What "info TOPIC" prints on an idle machine: {family: {topic: text}}."""
+        return self._newer_section("idle-hmp")
+
+    def _newer_section(self, name: str) -> dict[str, Any]:
+        """Return a section that older records, and imported ones, do not have."""
+        found: dict[str, Any] = self.section(name) if name in self._archive else {}
+        return found
+
     def sections(self) -> list[str]:
         """Names of all that was recorded."""
         return self._archive.names()
@@ -190,7 +221,4 @@ class Profile:
     @cached_property
     def compat_properties(self) -> dict[str, list[Entry]]:
         """What each machine type changes ({qom-type, property, value}); empty before QEMU 9.1."""
-        if "compat-props" not in self._archive:
-            return {}
-        found: dict[str, list[Entry]] = self.section("compat-props")
-        return found
+        return self._newer_section("compat-props")

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from qemu_sim.errors import CommandNotFound, QMPError
+from qemu_sim.qapi import objects
 from qemu_sim.qapi.archive import write_archive
 from qemu_sim.qapi.emulator import Emulator, EmulatorGone
 from qemu_sim.qapi.idle import FAMILIES, IDLE_QUERIES
@@ -20,6 +21,8 @@ from qemu_sim.qapi.probe import UNKNOWN, probe_types
 
 _BARE = ("-S", "-nodefaults", "-display", "none", "-machine", "none")
 _PC = ("-S", "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "tcg")
+
+_IDLE = ("-S", "-nodefaults", "-display", "none", "-accel", "tcg", "-machine")
 
 _EARLY = "permitted only after machine initialization"
 
@@ -38,6 +41,7 @@ _QUERIES = (
     "query-tpm-models",
     "query-tpm-types",
 )
+_TOO_LONG = {"trace-events"}
 _VERSIONED = r"-v\d+$"  # a version of a CPU model: three times as many would be slow to load
 
 
@@ -56,6 +60,7 @@ def record(argv: Sequence[str]) -> dict[str, Any]:
         }
         sections = _ask_each(emulator, _QUERIES)
         sections["qom-list-types"] = emulator.execute("qom-list-types", abstract=True)
+        sections["interfaces"] = objects.interfaces(emulator, sections["qom-list-types"])
         sections |= _compat_properties(emulator, sections["query-qmp-schema"])
         sections["hmp-help"] = hmp_help(emulator)
         sections["member-types"] = probe_types(emulator, sections["query-qmp-schema"])
@@ -66,6 +71,13 @@ def record(argv: Sequence[str]) -> dict[str, Any]:
         argv, [each["name"] for each in sections["query-cpu-definitions"]]
     )
     sections["idle-answers"] = {family: _idle_answers(argv, family) for family in FAMILIES}
+    sections["idle-hmp"] = {family: _idle_hmp(argv, family) for family in FAMILIES}
+    sections["idle-trees"] = {
+        family: pooled(objects.tree([*argv, *_IDLE, family])) for family in FAMILIES
+    }
+    machines = [each["name"] for each in sections["query-machines"]]
+    sections["machine-values"] = objects.machines([*argv, *_IDLE[:-1]], machines)
+    sections["object-values"] = objects.new_objects([*argv, *_BARE], sections["query-qmp-schema"])
     commands = [each["name"] for each in sections["query-commands"]]
     sections["allow-preconfig"] = _preconfig_commands(argv, commands)
     return {"head": head, "sections": sections}
@@ -89,8 +101,7 @@ def _ask_each(emulator: Emulator, commands: Iterable[str]) -> dict[str, Any]:
 def _idle_answers(argv: Sequence[str], family: str) -> dict[str, Any]:
     """What a machine without devices answers; see Profile.idle_answers."""
     answers: dict[str, Any] = {}
-    options = ("-S", "-nodefaults", "-display", "none", "-accel", "tcg", "-machine", family)
-    with Emulator([*argv, *options]) as emulator:
+    with Emulator([*argv, *_IDLE, family]) as emulator:
         for command in IDLE_QUERIES:
             try:
                 answers[command] = {"return": emulator.execute(command)}
@@ -99,6 +110,23 @@ def _idle_answers(argv: Sequence[str], family: str) -> dict[str, Any]:
             except QMPError as error:
                 answers[command] = {"error": [error.class_, str(error)]}
     return answers
+
+
+def _idle_hmp(argv: Sequence[str], family: str) -> dict[str, str]:
+    """What "info" prints of each topic, where two machines with different RAM print the same."""
+    first, second = (_info([*argv, *_IDLE, family, "-m", size]) for size in objects.DIFFERENT_SIZES)
+    return {topic: text for topic, text in first.items() if second.get(topic) == text}
+
+
+def _info(argv: Sequence[str]) -> dict[str, str]:
+    with Emulator(argv) as emulator:
+        listed = hmp_help(emulator)["info"]
+        topics = [line.split()[1] for line in listed.splitlines() if line.startswith("info ")]
+        return {
+            topic: emulator.execute_with("human-monitor-command", {"command-line": f"info {topic}"})
+            for topic in topics
+            if topic not in _TOO_LONG
+        }
 
 
 def hmp_help(emulator: Emulator) -> dict[str, str]:

@@ -91,7 +91,9 @@ class TestShape:
             "nic0": "child<virtio-net-pci>",
         }
         assert children(tree, "/machine/peripheral-anon") == {"device[0]": "child<virtio-net-pci>"}
-        assert children(tree, "/machine/unattached") == {"device[0]": "child<qemu64-x86_64-cpu>"}
+        unattached = children(tree, "/machine/unattached")
+        assert unattached["device[0]"] == "child<qemu64-x86_64-cpu>"
+        assert unattached["sysbus"] == "child<System>"
         assert children(tree, NIC0) == {"virtio-backend": "child<virtio-net-device>"}
 
     def test_a_device_that_is_gone_leaves_no_trace(self, machine):

@@ -7,7 +7,8 @@ QEMU: monitor/hmp.c (monitor_parse_arguments, handle_hmp_command), hmp-commands.
 
 The arguments' kinds are QEMU's: `s` a word, `S` the rest of the line, `b` on or off, `i` a
 number; with `?` at the end it may be missing. "info status" is a command of its own.
-What the recorded QEMU has besides is known, and not simulated.
+What the recorded QEMU has besides is known, and not simulated, but for what "info" prints of
+an idle machine, which was recorded.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.commands import registry
 from qemu_sim.errors import QMPError
+from qemu_sim.qapi import idle
 
 if TYPE_CHECKING:
     from qemu_sim.commands.registry import Monitor
@@ -79,7 +81,7 @@ async def run(machine: Machine, monitor: Monitor, line: str) -> str:
         return ""
     command = _loaded().get(name)
     if command is None:
-        return _unknown(machine, name)
+        return _unknown(machine, name, rest)
     try:
         arguments = list(_parse(command, rest))
     except QMPError as error:
@@ -104,19 +106,31 @@ def described(machine: Machine, topic: str) -> str:
 
 def _split(line: str) -> tuple[str, str]:
     """Return the command's name, "info" with what follows it, and the rest of the line."""
-    name, _, rest = line.strip().partition(" ")
-    if name != "info" or not rest.strip():
-        return name, rest.strip()
-    second, _, rest = rest.strip().partition(" ")
-    return f"info {second}", rest.strip()
+    name, *rest = line.split(maxsplit=1) or ("",)
+    if name != "info" or not rest:
+        return name, "".join(rest).strip()
+    second, *rest = rest[0].split(maxsplit=1)
+    return f"info {second}", "".join(rest).strip()
 
 
-def _unknown(machine: Machine, name: str) -> str:
+def _unknown(machine: Machine, name: str, rest: str) -> str:
+    recorded = _recorded(machine, name)
+    if recorded is not None and not rest:
+        return recorded.replace("\r\n", "\n")
     kind = "info" if name.startswith("info ") else "help"
     last = name.removeprefix("info ")
     if any(last in _names(entry, kind) for entry in _entries(machine, kind)):
         return f"Error: not simulated by qemu-sim: {name}\n"
     return f"unknown command: '{name}'\n"
+
+
+def _recorded(machine: Machine, name: str) -> str | None:
+    """Return what "info" printed on an idle machine, as long as this one is idle, too."""
+    board = machine.board
+    if board.devices or board.objects or board.graph.nodes or board.drives.listed():
+        return None
+    family = idle.family(machine.machine_type) or ""
+    return machine.profile.idle_hmp.get(family, {}).get(name.removeprefix("info "))
 
 
 def _parse(command: HumanCommand, rest: str) -> Iterator[Any]:
