@@ -5,8 +5,8 @@ QEMU: util/qemu-timer.c (QEMU_CLOCK_REALTIME)
 All times are nanoseconds. A machine's own doings ask its clock; how long a peer in another
 process may be silent is always real time.
 
-A task that waits for a time, or for a client, waits on an `Alarm`. The manual clock
-stands still as long as any task that it knows of does something else, so what one timer
+A task that waits for a time waits on an `Alarm`; for a client, it does in `rest`. The manual
+clock stands still as long as any task that it follows does something else, so what one timer
 started is over before the next is due, however many turns and answers of peers that takes.
 """
 
@@ -17,15 +17,18 @@ import bisect
 import itertools
 import re
 import time
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol, TypeVar
 
 from qemu_sim.errors import QMPError
+
+_T = TypeVar("_T")
 
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 
 _EPOCH = 1_000_000_000 * SECOND  # 2001-09-09 01:46:40 UTC, as good as any
+_PATIENCE = 10.0  # real seconds that what happens at one time may take
 _SPEED = re.compile(r"(\d+(?:\.\d+)?)x")
 
 
@@ -51,8 +54,8 @@ class Clock(Protocol):
     def follow(self, task: asyncio.Task[None]) -> None:
         """Take `task` for one that does something now."""
 
-    def unfollow(self, task: asyncio.Task[None]) -> None:
-        """Take `task` for one that waits for time to pass, or for a client."""
+    def unfollow(self, task: asyncio.Task[None]) -> bool:
+        """Take `task` for one that waits for time to pass, or for a client; whether it was not."""
 
 
 class RealClock:
@@ -79,8 +82,9 @@ class RealClock:
     def follow(self, task: asyncio.Task[None]) -> None:
         """Nothing to do: this time waits for nobody."""
 
-    def unfollow(self, task: asyncio.Task[None]) -> None:
+    def unfollow(self, task: asyncio.Task[None]) -> bool:  # noqa: ARG002 - as the protocol has it
         """Nothing to do: this time waits for nobody."""
+        return False
 
     def _scaled(self, real: int, origin: int) -> int:
         if self._speed == 1.0:
@@ -120,12 +124,14 @@ class ManualClock:
             self._quiet.clear()
             task.add_done_callback(self.unfollow)
 
-    def unfollow(self, task: asyncio.Task[None]) -> None:
-        """Let time pass, as far as `task` is concerned."""
+    def unfollow(self, task: asyncio.Task[None]) -> bool:
+        """Let time pass, as far as `task` is concerned; return whether it did not till now."""
+        was_followed = task in self._active
         self._active.discard(task)
         task.remove_done_callback(self.unfollow)
         if not self._active:
             self._quiet.set()
+        return was_followed
 
     async def advance(self, span: int) -> None:
         """Let `span` nanoseconds pass; returns when all that happens in them has happened."""
@@ -140,8 +146,11 @@ class ManualClock:
 
     async def _settle(self) -> None:
         await asyncio.sleep(0)  # a task that was cancelled or begun a moment ago takes a turn
-        while not self._quiet.is_set():
-            await self._quiet.wait()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._quiet.wait()
+        except TimeoutError:
+            return  # somebody waits for a peer that is silent: time goes on without it
 
 
 class _ManualTimer(NamedTuple):
@@ -190,6 +199,18 @@ class Alarm:
             self._waiting, self._rung = None, False
             if timer is not None:
                 timer.cancel()
+
+
+async def rest(clock: Clock, wait: Awaitable[_T]) -> _T:
+    """Await what only a client can bring about: meanwhile time may pass."""
+    task = asyncio.current_task()
+    assert task is not None
+    was_followed = clock.unfollow(task)
+    try:
+        return await wait
+    finally:
+        if was_followed:
+            clock.follow(task)
 
 
 async def sleep_until(clock: Clock, when: int) -> None:

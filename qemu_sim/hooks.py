@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 
+from qemu_sim.clock import Clock, rest
 from qemu_sim.fds import Fd
 
 # In the order in which one hand-over passes them. Statuses are points, too.
@@ -57,9 +58,10 @@ Tamper = Callable[[Riders], AbstractContextManager[Riders]]
 class Hooks:
     """What is armed at each point of one machine's migrations."""
 
-    def __init__(self, held: Callable[[str], None]) -> None:
+    def __init__(self, held: Callable[[str], None], clock: Clock) -> None:
         """`held(point)` is told when a migration starts to wait at a point."""
         self._held = held
+        self._clock = clock
         self._holds: set[str] = set()
         self._stepping = False
         self._strikes: dict[str, list[Strike]] = {}
@@ -110,6 +112,6 @@ class Hooks:
         self.waiting_at = point
         self._held(point)
         try:
-            await self._released.wait()
+            await rest(self._clock, self._released.wait())
         finally:
             self.waiting_at = None

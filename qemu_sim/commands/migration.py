@@ -117,6 +117,7 @@ def migrate_set_parameters(machine: Machine, arguments: dict[str, Any]) -> None:
     """Set parameters; all of them or, on an error, none."""
     check = machine.dialect.check_parameters
     machine.parameters.set(arguments, machine.capabilities.names(), check)
+    machine.migration.change()
 
 
 @command("query-migrate-parameters")

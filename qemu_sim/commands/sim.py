@@ -38,6 +38,26 @@ def x_sim_query_guest(machine: Machine) -> list[dict[str, Any]]:
     return [{"device": device.name, **report} for device, report in reports if report is not None]
 
 
+@command("x-sim-set-guest")
+def x_sim_set_guest(
+    machine: Machine,
+    *,
+    dirty_rate: int | None = None,
+    ram_used: int | None = None,
+    migration_polls: int | None = None,
+) -> None:
+    """Set what the guest does with its RAM, and what a migration goes on by; it is felt at once."""
+    given = {"dirty-rate": dirty_rate, "ram-used": ram_used, "migration-polls": migration_polls}
+    for name, value in given.items():
+        if value is not None and value < 0:
+            raise QMPError(f"Parameter '{name}' expects a non-negative value")
+    load = machine.guest_load
+    load.dirty_rate = load.dirty_rate if dirty_rate is None else dirty_rate
+    load.ram_used = load.ram_used if ram_used is None else ram_used
+    load.migration_polls = load.migration_polls if migration_polls is None else migration_polls
+    machine.migration.change()
+
+
 @command("x-sim-migration-hold")
 def x_sim_migration_hold(machine: Machine, *, at: str) -> None:
     """Let the next migration that reaches the point `at` wait there."""

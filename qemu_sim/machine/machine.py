@@ -63,7 +63,8 @@ class Machine:
         self.jobs = Jobs(self.events.emit, self.bug)
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
-        self.hooks = Hooks(lambda point: self.events.emit("X_SIM_MIGRATION_HELD", {"at": point}))
+        self.hooks = Hooks(self._held, self.clock)
+        self.guest_load = options.guest_load()
         self.board.opens_late = self._opens_late
         self.board.make_firmware = self._make_firmware
         resets = firmware_resets(self.machine_type, self.profile.version)
@@ -168,6 +169,7 @@ class Machine:
         for device in self.board.devices:
             device.halt()
         self.run_state.move("suspended")
+        self.migration.change()
         self.events.emit("SUSPEND")
 
     def wake_up(self) -> None:
@@ -281,6 +283,11 @@ class Machine:
     # What a migration needs of a machine.
 
     @property
+    def version(self) -> tuple[int, int, int]:
+        """The QEMU version."""
+        return self.profile.version
+
+    @property
     def uuid(self) -> str | None:
         """The UUID of -uuid."""
         return self.options.uuid
@@ -363,6 +370,7 @@ class Machine:
         for device in self.board.devices:
             device.halt()
         self.run_state.move(run_state)
+        self.migration.change()
         if was_live:
             self.events.emit("STOP")
 
@@ -377,6 +385,7 @@ class Machine:
 
     def _run(self) -> None:
         self.run_state.move("running")
+        self.migration.change()
         for device in self.board.devices:
             device.run()
 
@@ -437,6 +446,9 @@ class Machine:
 
     def _sampled_memory(self) -> GuestMemory | None:
         return None if self.machine_type == "none" else self.board.memory
+
+    def _held(self, point: str) -> None:
+        self.events.emit("X_SIM_MIGRATION_HELD", {"at": point})
 
     def _statuses(self) -> frozenset[str]:
         return self.profile.migration_statuses

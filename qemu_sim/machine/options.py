@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.machine.topology import Topology
+from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi.extension import DEVICES
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class MachineOptions(NamedTuple):
     `preconfig`: it waits for x-exit-preconfig. `actions` are those of -action.
     `debug_threads`: a CPU's thread has a name of its own.
     `memory_size` is in bytes, `phase_timeout` in seconds, `clock` as `clock.make` takes it.
+    `dirty_rate`, `ram_used` and `migration_polls` are those of `GuestLoad` at the start.
     `incoming`: it waits for a migration. `guest_ipv4` and `guest_ipv6` are the addresses
     that the simulated guest answers for, empty for any.
     `dialect` is the way to ask for a backend transfer, if there are `extensions`.
@@ -58,6 +60,9 @@ class MachineOptions(NamedTuple):
     guest_ipv6: frozenset[str] = frozenset()
     phase_timeout: float = 10.0
     clock: str = "real"
+    dirty_rate: int = 0
+    ram_used: int | None = None
+    migration_polls: int | None = None
     check_peer: bool = True
 
     @property
@@ -69,3 +74,7 @@ class MachineOptions(NamedTuple):
     def added_dialect(self) -> str | None:
         """The dialect that the interface shows; None where it is QEMU's own."""
         return self.dialect if self.extensions else None
+
+    def guest_load(self) -> GuestLoad:
+        """Return what the guest does with its RAM at first."""
+        return GuestLoad(self.dirty_rate, self.ram_used, self.migration_polls)

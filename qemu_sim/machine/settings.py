@@ -81,6 +81,9 @@ def machine_options(
         phase_timeout=_timeout(sim.get("phase-timeout", 10.0)),
         check_peer=sim.get("peer-check", True),
         clock=_clock(sim.get("clock", "real")),
+        dirty_rate=sim.get("guest-dirty-rate", 0),
+        ram_used=sim.get("guest-ram-used"),
+        migration_polls=sim.get("migration-polls"),
     )
 
 

@@ -14,6 +14,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from qemu_sim.clock import rest
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import address as addresses
 from qemu_sim.migration.incoming import Destination, Incoming
@@ -58,9 +59,6 @@ class Migratable(Source, Destination, Protocol):
     def migration_moved(self, status: str) -> None:
         """Tell that the status changed."""
 
-    def migration_passed(self, count: int) -> None:
-        """Tell that RAM was gone through for the `count`th time."""
-
 
 class Migration:
     """Starts, cancels and describes migrations of `machine`."""
@@ -84,7 +82,7 @@ class Migration:
         self._incoming: Incoming | None = None
         self._postcopy: PostcopySource | PostcopyDestination | None = None
         self._wants_postcopy = False
-        self._progress = Progress()
+        self._progress = Progress(machine)
         self._plan: Plan | None = None
         self._arrival: Arrival | None = None
         self._version = (0, 0, 0)  # of the QEMU that waits for a source
@@ -109,6 +107,7 @@ class Migration:
         except QMPError as error:
             raise self._failed_at_once(error) from None
         self._task = asyncio.get_running_loop().create_task(self._send(opening))
+        self._machine.clock.follow(self._task)
 
     def cancel(self) -> None:
         """Cancel an outgoing migration. Nothing happens when there is none, or after commit.
@@ -141,7 +140,11 @@ class Migration:
             raise QMPError("Postcopy must be started after migration has been started")
         self._wants_postcopy = True
         if self._outgoing is not None:
-            self._outgoing.wants_postcopy = True
+            self._outgoing.start_postcopy()
+
+    def change(self) -> None:
+        """A client has set something, or the guest has started or stopped."""
+        self._progress.change()
 
     def pause(self) -> bool:
         """Give up the channel of a postcopy migration; False when there is none to give up."""
@@ -233,7 +236,8 @@ class Migration:
         if bound and status in ("none", "setup", "active"):
             info["socket-address"] = list(bound)
         if not self.receives:
-            info |= self._progress.to_qapi(status, self._machine.memory.size, self._outgoing)
+            self._progress.poll()
+            info |= self._progress.to_qapi(status)
         if status == "completed" and isinstance(self._postcopy, PostcopyDestination):
             info |= self._blocktime(self._postcopy)
         error = self._error
@@ -262,7 +266,7 @@ class Migration:
         self._plan = plan
         self._postcopy = None
         self._wants_postcopy = False
-        self._progress = Progress()
+        self._progress = Progress(self._machine)
         self._arrival = None
         self.receives = False
         self._error = None
@@ -314,9 +318,10 @@ class Migration:
         await self._machine.hooks.reach("setup")
         stream = await self._stream(opening)
         outgoing = self._outgoing = Outgoing(self._machine, stream, self._plan)
-        outgoing.wants_postcopy = self._wants_postcopy
+        if self._wants_postcopy:
+            outgoing.start_postcopy()
         await outgoing.begin()
-        self._progress.activate()
+        self._progress.activate(outgoing)
         await self._enter("active")
         await outgoing.copy_ram()
         if outgoing.wants_postcopy:
@@ -326,7 +331,7 @@ class Migration:
         else:
             await self._switch_over(outgoing)
         outgoing.release()
-        self._progress.finish(outgoing)
+        self._progress.finish()
         self._outgoing = None
         outgoing.close()
         self._machine.finish_migration()
@@ -334,12 +339,11 @@ class Migration:
 
     async def _switch_over(self, outgoing: Outgoing) -> None:
         """Stop the guest and send the rest, when the client says so if it wants to be asked."""
-        self._machine.migration_passed(outgoing.passes + 1)
         await self._stop(outgoing)
         if self._machine.capabilities.enabled("pause-before-switchover"):
             self._continue.clear()
             await self._enter("pre-switchover")
-            await self._continue.wait()
+            await rest(self._machine.clock, self._continue.wait())
         if self._skips_device and self.status.value == "active":
             await self._machine.hooks.reach("device")
         else:
@@ -361,7 +365,7 @@ class Migration:
         outgoing = self._outgoing
         if outgoing is None:
             return
-        self._progress.finish(outgoing)
+        self._progress.finish()
         if outgoing.committed:
             outgoing.close()
             self._machine.finish_migration()

@@ -8,6 +8,7 @@ rolls back: the machine goes on as if nothing had been. From then on it stays st
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,7 @@ from qemu_sim.migration import configuration, ram
 from qemu_sim.migration.carried import taken_along
 from qemu_sim.migration.hand_over import HandOver
 from qemu_sim.migration.plain import Plain
+from qemu_sim.migration.ram_transfer import RamTransfer
 from qemu_sim.migration.side import Side
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, Sections
 from qemu_sim.wire import vmstream
@@ -24,12 +26,15 @@ from qemu_sim.wire import vmstream
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from qemu_sim.clock import Clock
+    from qemu_sim.migration.guest_load import GuestLoad
     from qemu_sim.migration.postcopy_source import Package
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Entry, Plan, Transferable
 
 _LIVE = ("running", "suspended")
 _log = logging.getLogger(__name__)
+_BEAT = 0.25  # of the time for which a silent peer is waited for
 
 
 class Source(Side, Protocol):
@@ -42,6 +47,17 @@ class Source(Side, Protocol):
     @property
     def asleep(self) -> bool:
         """Whether it stopped a guest that slept."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the guest runs."""
+
+    @property
+    def guest_load(self) -> GuestLoad:
+        """What the guest is said to do with its RAM."""
+
+    def migration_passed(self, count: int) -> None:
+        """Tell that RAM was gone through for the `count`th time."""
 
     def stop_for_migration(self) -> None:
         """Halt the guest; the run state becomes finish-migrate."""
@@ -75,9 +91,9 @@ class Outgoing:
         self.plan = plan
         self.stopped = False
         self.state_name = ""
-        self.ram_done = 0
-        self.passes = 1
-        self.wants_postcopy = False
+        self._transfer: RamTransfer | None = None
+        self._page_bytes = 0
+        self._wants_postcopy = False
         self.stopped_at_ns: int | None = None
         self._plain = Plain(machine.capabilities, stream)
         self._dialogue: Dialogue = self._plain if plan is None else HandOver(machine, stream, plan)
@@ -88,14 +104,36 @@ class Outgoing:
         self._sections = Sections(stream)
 
     @property
+    def clock(self) -> Clock:
+        """The machine's time."""
+        return self._machine.clock
+
+    @property
     def committed(self) -> bool:
         """Whether the destination may own the machine."""
         return self._dialogue.committed
 
     @property
-    def sent_bytes(self) -> int:
-        """Bytes written to the channel so far."""
-        return self.stream.sent_bytes
+    def wants_postcopy(self) -> bool:
+        """Whether the destination is to start before it has all of RAM."""
+        return self._wants_postcopy
+
+    def start_postcopy(self) -> None:
+        """Let the destination start before it has all of RAM."""
+        self._wants_postcopy = True
+        if self._transfer is not None:
+            self._transfer.interrupt()
+
+    @property
+    def transfer(self) -> RamTransfer:
+        """How RAM gets on, from `begin` on."""
+        assert self._transfer is not None
+        return self._transfer
+
+    @property
+    def other_bytes(self) -> int:
+        """Bytes written to the channel so far that are not RAM."""
+        return self.stream.sent_bytes - self._page_bytes
 
     async def begin(self) -> None:
         """Send the header and agree with the destination; the machine runs on."""
@@ -104,16 +142,26 @@ class Outgoing:
         self.stream.write(vmstream.HEADER + configuration.section(machine))
         await self._dialogue.open()
         self._moving = [] if self.plan is None else self.plan.transferred()
+        self._transfer = RamTransfer(machine, travels=self._dialogue.ram_travels)
+        self.stream.on_end = self._transfer.alarm.ring
 
     async def copy_ram(self) -> None:
-        """Send guest RAM while the machine runs."""
-        memory = self._machine.memory
+        """Send guest RAM while the machine runs, until the rest is small enough.
+
+        Its pages are really sent once; how long all of it would take is the model's word.
+        """
+        memory, transfer = self._machine.memory, self.transfer
+        transfer.begin()
+        if self._wants_postcopy:
+            transfer.interrupt()
         self.stream.phase = "the destination to take guest RAM"
         self._ram_id = self._sections.start_ram(ram.setup(memory))
         if not self._dialogue.ram_travels:
             await self._send_pages(vmstream.PART, memory.extents())
         await self.stream.flush()
         await self._dialogue.before_stop()
+        while not self._wants_postcopy and transfer.advance():
+            await self._wait_for_more()
 
     async def stop(self) -> None:
         """Stop the machine; finish what stays behind, keep quiet what travels."""
@@ -134,7 +182,8 @@ class Outgoing:
 
     async def send_devices(self) -> None:
         """Send the rest of RAM, device state, and the descriptors that travel."""
-        self.passes += 1
+        self.transfer.send_rest("downtime")
+        await self._send_rest()
         if self._dialogue.ram_travels:
             self._end_ram()
         else:  # the guest uses nothing that it did not allocate
@@ -160,7 +209,6 @@ class Outgoing:
 
     async def send_used_pages(self) -> None:
         """Send each page that the guest uses, before it runs elsewhere."""
-        self.passes += 1
         await self._send_pages(vmstream.PART, self._machine.memory.allocated())
         await self.stream.flush()
 
@@ -170,16 +218,23 @@ class Outgoing:
         await self.write_devices(Sections(package, self._sections.next_id))
         package.end()
         await self._plain.send_package(bytes(package.data))
+        self.transfer.send_rest("postcopy")
 
     async def finish_postcopy(self) -> None:
-        """End RAM, and hear that the destination has it all."""
-        self._end_ram()
-        self.stream.write(bytes([vmstream.EOF]))
-        await self._dialogue.finish(self.stopped_at_ns)
+        """Send the rest of RAM, and hear that the destination has it all."""
+        self.transfer.go_on()
+        try:
+            await self._send_rest()
+            self._end_ram()
+            self.stream.write(bytes([vmstream.EOF]))
+            await self._dialogue.finish(self.stopped_at_ns)
+        finally:
+            self.transfer.freeze()
 
     async def resume(self, stream: Stream) -> None:
         """Go on over a new channel, once the destination does."""
         self.stream = stream
+        stream.on_end = self.transfer.alarm.ring
         self._plain = self._dialogue = Plain(self._machine.capabilities, stream)
         self._plain.committed = True
         await self._plain.resume()
@@ -236,13 +291,29 @@ class Outgoing:
                 state, fds = states[entry.device.name]
                 self._sections.write_backend(name, state, fds, sent[entry.device.name])
 
+    async def _send_rest(self) -> None:
+        while self.transfer.advance():
+            await self._wait_for_more()
+
+    async def _wait_for_more(self) -> None:
+        """Wait for the RAM model; meanwhile show a sign of life, and look for one."""
+        alarm, loop = self.transfer.alarm, asyncio.get_running_loop()
+        beat = loop.call_later(self.stream.timeout * _BEAT, alarm.ring)
+        try:
+            await alarm.wait(self.transfer.moment)
+        finally:
+            beat.cancel()
+        self.stream.check_open()
+        await self._send_pages(vmstream.PART, ())
+
     async def _send_pages(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
         self.stream.write(vmstream.section_part(kind, self._ram_id))
         for pieces in ram.pages(self._machine.memory, extents):
             self.stream.write_pieces(pieces)
-            self.ram_done += sum(map(len, pieces))
+            self._page_bytes += sum(map(len, pieces))
             await self.stream.flush()
         self.stream.write(ram.END_OF_PART + vmstream.footer(self._ram_id))
+        await self.stream.flush()
 
     def _end_ram(self) -> None:
         head = vmstream.section_part(vmstream.END, self._ram_id)

@@ -99,6 +99,10 @@ class Parameters:
         """Value of a parameter. KeyError for one that this QEMU lacks, or that is not set."""
         return self._values[name]
 
+    def get(self, name: str) -> Any:
+        """Value of a parameter, None for one that this QEMU lacks."""
+        return self._values.get(name)
+
     def query(self) -> dict[str, Any]:
         """Return all parameters, as query-migrate-parameters does."""
         hidden = {name for name in self._more if self._values[name] == []}

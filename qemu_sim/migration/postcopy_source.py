@@ -16,6 +16,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim.clock import rest
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.wire import vmstream
 
@@ -92,7 +93,7 @@ class PostcopySource:
         while True:
             self._next = asyncio.get_running_loop().create_future()
             self._status.move("postcopy-paused")
-            connect = await self._next
+            connect = await rest(self._outgoing.clock, self._next)
             try:
                 stream = await connect()
                 await self._enter("postcopy-recover")

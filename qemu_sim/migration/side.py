@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from qemu_sim.clock import Clock
     from qemu_sim.hooks import Hooks
     from qemu_sim.migration.capabilities import Capabilities
     from qemu_sim.migration.dialects.dialect import Dialect
+    from qemu_sim.migration.parameters import Parameters
     from qemu_sim.migration.transfer import Transferable
     from qemu_sim.virtio.memory import GuestMemory
 
@@ -31,6 +33,18 @@ class Side(Protocol):
     @property
     def dialect(self) -> Dialect:
         """How its client asks for a backend transfer."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """How its migrations are done."""
+
+    @property
+    def clock(self) -> Clock:
+        """The machine's time."""
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The QEMU version."""
 
     @property
     def memory(self) -> GuestMemory:

@@ -61,7 +61,9 @@ class Stream:
         self._arrived: asyncio.Future[None] | None = None
         self._end: MigrationError | None = None
         self._torn = False
-        self._timeout = timeout
+        self.timeout = timeout
+        self.on_end: Callable[[], None] = _nothing
+        """Told that the channel has ended, or was closed."""
         self.phase = "the peer"
         # Whether to wait for a silent peer for ever, as for all that is not a socket: it may
         # be a program, or a disk, and whoever is tired of it can cancel.
@@ -118,6 +120,13 @@ class Stream:
         if not self._buffer:
             await self._wait(1)
         return await self.read(len(self._buffer))
+
+    def check_open(self) -> None:
+        """Raise MigrationError if the channel has ended or was closed; the peer's word, if any."""
+        if self._end is not None:
+            raise self.last_word() or self._end
+        if self._channel.closed:
+            raise MigrationError("the migration channel was closed")
 
     async def read_fd(self, what: str) -> Fd:
         """Return the next descriptor; `what` names it in errors."""
@@ -256,7 +265,7 @@ class Stream:
         self._send_pending()
         try:
             if self._channel.queued_bytes:
-                async with asyncio.timeout(None if self.patient else self._timeout):
+                async with asyncio.timeout(None if self.patient else self.timeout):
                     await self._channel.drain()
             elif self._channel.broken:
                 await self._channel.drain()
@@ -281,6 +290,7 @@ class Stream:
             close_all(fds)
         self._fds.clear()
         self._wake()
+        self.on_end()
 
     def _send_pending(self) -> None:
         if self._pending:
@@ -304,6 +314,7 @@ class Stream:
             self._torn = True
         self._end = self._broken("read from", error)
         self._wake()
+        self.on_end()
 
     def _broken(self, verb: str, error: Exception) -> MigrationError:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
@@ -330,7 +341,7 @@ class Stream:
         self._arrived = loop.create_future()
         received = self.received_bytes
         # Lighter than asyncio.timeout, and this is waited for while the guest stands still.
-        late = None if self.patient else loop.call_later(self._timeout, self._wake)
+        late = None if self.patient else loop.call_later(self.timeout, self._wake)
         try:
             await self._arrived
         finally:
@@ -338,9 +349,7 @@ class Stream:
                 late.cancel()
             self._arrived = None
         if self.received_bytes == received and not self.ended and not self._channel.closed:
-            raise MigrationError(
-                f"timeout after {self._timeout:g} s while waiting for {self.phase}"
-            )
+            raise MigrationError(f"timeout after {self.timeout:g} s while waiting for {self.phase}")
 
     def _poll(self, size: int) -> bool:
         """Look again and again for a moment; return whether `size` bytes are there."""
@@ -358,6 +367,10 @@ class Stream:
                 await self._wait(_BUFFER_HIGH)
         except MigrationError:
             return
+
+
+def _nothing() -> None:
+    """Nobody has asked to be told."""
 
 
 def said(message: vmstream.Message) -> MigrationError:

@@ -10,6 +10,7 @@ Additions:
                      or "ret-type", and from there on the members that lead to it
     device-property  one more property for the device types that can be handed over
     sim              the settings of the option -sim, as an object type
+    integers         what kinds of integers its members are, as in the facts of a profile
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def sim_options(given: Mapping[str, str | list[str]]) -> dict[str, Any]:
 
     declared = _declared("extension")
     entities = {each["name"]: each for each in declared["entities"] + declared["sim"]}
-    return OptsVisitor(entities, {}, given).read("SimOptions")
+    return OptsVisitor(entities, declared, given).read("SimOptions")
 
 
 def device_properties(type_name: str, dialect: str = DEVICES) -> list[dict[str, Any]]:

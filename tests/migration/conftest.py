@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 
+from qemu_sim.clock import RealClock
 from qemu_sim.errors import MigrationError
 from qemu_sim.fds import Fd, TaggedFd, close_all
 from qemu_sim.hooks import Hooks
 from qemu_sim.io.address import UnixAddress
 from qemu_sim.migration import transfer
 from qemu_sim.migration.dialects.dialect import Dialect
+from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.migration.migration import Migration
+from qemu_sim.migration.parameters import Parameters
 from qemu_sim.migration.status import TRANSITIONS
 from qemu_sim.migration.transport import Access, Transport
 from qemu_sim.migration.transports.socket import SocketTransport
+from qemu_sim.qapi import profile as profiles
 from qemu_sim.virtio.memory import GuestMemory
 
 STATUSES = frozenset(TRANSITIONS)
@@ -138,10 +142,21 @@ class FakeMachine:
     def __post_init__(self) -> None:
         self.held: asyncio.Queue[str] = asyncio.Queue()
         self.moved = asyncio.Event()
-        self.hooks = Hooks(self.held.put_nowait)
+        self.clock = RealClock()
+        self.hooks = Hooks(self.held.put_nowait, self.clock)
+        self.parameters = Parameters(profiles.load())
+        self.guest_load = GuestLoad()
         self.migration = Migration(self, phase_timeout=2.0, statuses=lambda: STATUSES)
         self.dialect = Dialect(SimpleNamespace(netdevs={}))
         self.dialect.NEGOTIATES = True
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        return (11, 1, 3)
+
+    @property
+    def is_running(self) -> bool:
+        return self.state_name == "running"
 
     @property
     def serving(self) -> list[str]:

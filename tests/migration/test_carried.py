@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from qemu_sim.clock import RealClock
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.fds import Fd, TaggedFd
 from qemu_sim.hooks import Hooks
@@ -68,7 +69,7 @@ class Side:
         self.tap = FakeTap(queues)
         self.asks = asks
         self.netdevs = {"net0": self.tap}
-        self.hooks = Hooks(lambda _: None)
+        self.hooks = Hooks(lambda _: None, RealClock())
         nic = SimpleNamespace(name="nic0", path=DEVICE, properties={"netdev": "net0"})
         self.devices = [nic]
         self.dialect = type("Dialect", (Asked,), dialect)(self)

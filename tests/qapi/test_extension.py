@@ -19,6 +19,7 @@ OURS = {
     "x-sim-migration-step",
     "x-sim-inject-fault",
     "x-sim-clock-advance",
+    "x-sim-set-guest",
 }
 KEYS = {
     "command": {"name", "meta-type", "features", "arg-type", "ret-type"},

@@ -1,0 +1,34 @@
+"""What the guest is said to do with its RAM, beside what its drivers really do.
+
+A client sets it, and the RAM model of a migration and the measurement of the dirty rate
+go by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qemu_sim.virtio.memory import GuestMemory
+
+
+@dataclass(slots=True)
+class GuestLoad:
+    """`dirty_rate` is bytes a second; `ram_used` bytes that are not zero, None for by itself.
+
+    With `migration_polls` a migration goes on by each query-migrate instead of by time, and
+    the first pass takes as many of them.
+    """
+
+    dirty_rate: int = 0
+    ram_used: int | None = None
+    migration_polls: int | None = None
+
+    def used(self, memory: GuestMemory) -> int:
+        """Return the bytes of RAM that are not zero: all, if the guest writes to RAM at all."""
+        if self.ram_used is not None:
+            return min(self.ram_used, memory.size)
+        if self.dirty_rate:
+            return memory.size
+        return sum(length for _, length in memory.extents())
