@@ -3,6 +3,8 @@
 QEMU: migration/dirtyrate.c
 
 What QEMU's other methods would count is found here in the same way: nothing traps writes.
+A guest that is said to dirty memory (`GuestLoad`) changes no page: what it is
+said to dirty counts, where that is more.
 """
 
 from __future__ import annotations
@@ -30,10 +32,19 @@ _BUSY = "the dirty rate is already being measured."
 class DirtyRate:
     """The measurement under way, or the last one. Times are in milliseconds."""
 
-    def __init__(self, memory: Callable[[], GuestMemory | None], clock: Clock) -> None:
-        """`memory()` is what to look at, None where the machine has none."""
+    def __init__(
+        self,
+        memory: Callable[[], GuestMemory | None],
+        clock: Clock,
+        said: Callable[[GuestMemory, int], int],
+    ) -> None:
+        """`memory()` is what to look at, None where the machine has none.
+
+        `said(memory, ms)` are the bytes that the guest is said to have dirtied in that time.
+        """
         self._memory = memory
         self._clock = clock
+        self._said = said
         self._timer: Timer | None = None
         self.status = "unstarted"
         self.mode = _SAMPLING
@@ -99,7 +110,9 @@ class DirtyRate:
             self._finish(0)
             return
         changed = sum(checksum != before[page] for page, checksum in _look(memory, before).items())
-        self._finish(memory.size // _MIB * changed * 1000 // (len(before) * self.period))
+        seen = memory.size * changed // len(before)
+        dirtied = max(seen, self._said(memory, self.period))
+        self._finish(dirtied * 1000 // self.period // _MIB)
 
     def _finish(self, rate: int) -> None:
         self._timer = None

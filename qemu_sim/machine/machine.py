@@ -70,7 +70,7 @@ class Machine:
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets, self.clock)
         self.cpus = CPUs(options)
-        self.dirty_rate = DirtyRate(self._sampled_memory, self.clock)
+        self.dirty_rate = DirtyRate(self._sampled_memory, self.clock, self._said_to_dirty)
         self.announcements = Announcements(self._announce, self.clock)
         self.is_initialized = not options.preconfig
         self.asleep = False  # of a guest that is stopped: whether it slept before
@@ -446,6 +446,9 @@ class Machine:
 
     def _sampled_memory(self) -> GuestMemory | None:
         return None if self.machine_type == "none" else self.board.memory
+
+    def _said_to_dirty(self, memory: GuestMemory, milliseconds: int) -> int:
+        return self.guest_load.dirtied(memory, milliseconds) if self.is_running else 0
 
     def _held(self, point: str) -> None:
         self.events.emit("X_SIM_MIGRATION_HELD", {"at": point})

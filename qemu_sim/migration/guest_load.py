@@ -32,3 +32,9 @@ class GuestLoad:
         if self.dirty_rate:
             return memory.size
         return sum(length for _, length in memory.extents())
+
+    def dirtied(self, memory: GuestMemory, milliseconds: int) -> int:
+        """Return the bytes that change in that time; what is written twice changes once."""
+        if not self.dirty_rate:
+            return 0
+        return min(self.dirty_rate * milliseconds // 1000, self.used(memory))

@@ -263,6 +263,19 @@ def test_members_are_those_of_the_version(pair, profile, active, ram, passes):
     assert info["ram"]["mbps"] == pytest.approx(info["ram"]["transferred"] * 8 / spent / 1000)
 
 
+def test_the_dirty_rate_can_be_measured(make_machine):
+    machine = make_machine("-machine", "q35", "-m", "8G", "-sim", "clock=manual")
+    machine.execute("x-sim-set-guest", dirty_rate=500 << 20)
+    for run_state, seen in (("running", 500), ("paused", 0)):
+        assert machine.execute("query-status")["status"] == run_state
+        machine.execute("calc-dirty-rate", calc_time=2)
+        assert machine.execute("query-dirty-rate")["status"] == "measuring"
+        machine.execute("x-sim-clock-advance", ms=2000)
+        found = machine.execute("query-dirty-rate")
+        assert (found["status"], found["dirty-rate"]) == ("measured", seen)
+        machine.execute("stop")
+
+
 @pytest.mark.parametrize("name", ["dirty-rate", "ram-used", "migration-polls"])
 def test_less_than_nothing_is_refused(make_machine, name):
     machine = make_machine("-machine", "none")
