@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.migration import offer as offers
+from qemu_sim.migration.ownership import HAND_OVER, End
 from qemu_sim.migration.stream import said
 from qemu_sim.wire import vmstream
 
@@ -26,7 +27,7 @@ class HandOver:
         self._machine = machine
         self._stream = stream
         self._plan = plan
-        self.committed = False
+        self.end = End(HAND_OVER.source)
         self.ram_travels = False
 
     async def open(self) -> None:
@@ -35,30 +36,39 @@ class HandOver:
         self._offer()
         await self._stream.flush()
         await hooks.reach("offer-sent")
-        self._apply(moving, await self._expect(vmstream.REPLY_ANSWER, "the answer to the offer"))
+        answer = await self._expect(vmstream.REPLY_ANSWER, "the answer to the offer")
+        self.end.hear("answer")
+        self._apply(moving, answer)
         await hooks.reach("answer-received")
 
     async def before_stop(self) -> None:
         """Nothing: the destination has answered."""
 
+    def end_state(self) -> None:
+        """Give nothing away yet: that is what commit is for."""
+        self.end.step("!state")
+
     async def finish(self, stopped_at_ns: int | None) -> None:
         """Give the backends away, once the destination is ready. No way back behind commit."""
         hooks, stream = self._machine.hooks, self._stream
+        await stream.flush()
         stream.eager = bool(self._plan.transferred())
         if stream.eager:
             await hooks.reach("descriptors-sent")
         await self._expect(vmstream.REPLY_READY, "the destination to be ready")
+        self.end.hear("ready")
         await hooks.reach("ready-received")
         if stream.ended:
             word = stream.last_word()
             raise word or MigrationError("the destination left before commit")
         # Nothing is queued, so this either reaches the destination's socket or raises.
-        self.committed = True
+        self.end.step("!commit")
         stream.eager = False
         stream.command(vmstream.COMMAND_COMMIT, {"stopped-at-ns": stopped_at_ns})
         await stream.flush()
         await hooks.reach("commit-sent")
         started = await self._expect(vmstream.REPLY_STARTED, "the destination to start")
+        self.end.hear("started")
         await hooks.reach("started-received")
         self._report(started)
 
@@ -71,6 +81,7 @@ class HandOver:
         stream, memory = self._stream, self._machine.memory
         if not stream.carries_fds:
             raise MigrationError("backend-transfer requires a UNIX domain socket channel")
+        self.end.step("!offer")
         with offers.handshake() as nonce:
             stream.command(vmstream.COMMAND_OFFER, offers.make(self._plan, memory, nonce))
             stream.write_fd(nonce)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.migration import configuration, foreign, ram
 from qemu_sim.migration.carried import Arrivals
+from qemu_sim.migration.ownership import ONE_WAY, RETURN_PATH, End
 from qemu_sim.migration.ram_blocks import RamBlocks
 from qemu_sim.migration.side import Side
 from qemu_sim.migration.skipped import Skipped
@@ -74,11 +75,11 @@ class Incoming:
         self._run_state = "running", False
         self._stopped_at_ns: int | None = None
         self._take_over: TakeOver | None = None
-        self._has_return_path = False
         self._ram_ended = self._described = False
         self.skipped = Skipped()
         self._blocks = RamBlocks(machine.memory, self.skipped.pages)
         self._arrivals = Arrivals(machine, stream)
+        self._end = End(ONE_WAY.destination)
 
     @property
     def plan(self) -> Plan | None:
@@ -88,7 +89,12 @@ class Incoming:
     @property
     def holding(self) -> bool:
         """Whether a lost source's backends are held here, stopped."""
-        return self._take_over is not None and self._take_over.holding
+        return self.end.state == "held"
+
+    @property
+    def end(self) -> End:
+        """Where this side stands."""
+        return self._end if self._take_over is None else self._take_over.end
 
     async def load(self) -> None:
         """Read everything up to the end of the sections; nothing runs yet, but in postcopy."""
@@ -114,15 +120,19 @@ class Incoming:
         """Start, after commit if the source offered to give one; then say so."""
         if self._take_over is not None:
             self._stopped_at_ns = await self._take_over.await_commit()
+        elif not self.in_postcopy:
+            self.end.hear("all")
         if not self.in_postcopy:
             self.start()
         if self._take_over is not None:
             await self._take_over.confirm()
-        elif self._has_return_path:
+        elif self.end.knows("!shut"):
+            self.end.step("!shut")
             self._stream.qemu_reply(vmstream.RETURN_SHUT, _U32.pack(0))
 
-    def start(self) -> None:
-        """Own what was adopted and let the machine go on."""
+    def start(self, why: str = "start") -> None:
+        """Own what was adopted and let the machine go on; `why` is a move of `end`."""
+        self.end.step(why)
         self._stream.eager = False
         if self._take_over is not None:
             self._take_over.activate()
@@ -134,12 +144,18 @@ class Incoming:
             blackout = (time.monotonic_ns() - self._stopped_at_ns) // 1000
             self._take_over.measured(blackout)
 
-    def refuse(self, reason: str) -> None:
-        """Tell the source that nothing runs here, and why if it understands that."""
+    def fail(self, reason: str) -> None:
+        """Tell the source that nothing runs here, and why if it understands that.
+
+        What runs already goes on, whatever failed.
+        """
+        if self.end.fail() != "empty":
+            return
         if self._take_over is not None:
             self._take_over.refuse(reason)
-        elif self._stream.duplex and not self.in_postcopy:
+        elif self._stream.duplex:
             self._stream.qemu_reply(vmstream.RETURN_SHUT, _U32.pack(1))
+        self.give_up()
 
     def give_up(self) -> None:
         """Close what was adopted: the source owns it still."""
@@ -184,7 +200,9 @@ class Incoming:
         await act(self, message.data)
 
     async def _open_return_path(self, _: bytes) -> None:
-        self._has_return_path = True
+        if self._end.knows("?package"):
+            raise WireError("CMD_OPEN_RETURN_PATH called when RP already open")
+        self._end = End(RETURN_PATH.destination)
 
     async def _nothing(self, _: bytes) -> None:
         """A command that asks nothing of us."""
@@ -193,6 +211,8 @@ class Incoming:
         """Answer when the backends are open, so that the source hears of a missing one."""
         if not self._opened:
             await self._open()
+        if self.end.knows("!loaded"):
+            self.end.step("!loaded")
         self._stream.qemu_reply(vmstream.RETURN_PONG, number)
         if self._machine.capabilities.enabled("switchover-ack"):
             self._stream.qemu_reply(vmstream.RETURN_SWITCHOVER_ACK)
@@ -200,6 +220,7 @@ class Incoming:
 
     async def _packaged(self, size: bytes) -> None:
         package = BytesReader(await self._stream.read(_U32.unpack(size)[0]))
+        self.end.hear("package")
         while package.left:
             await self._item(package)
 
@@ -207,6 +228,8 @@ class Incoming:
         await self._enter("postcopy-device")
 
     async def _run(self, _: bytes) -> None:
+        if not self.end.knows("start"):
+            raise WireError("CMD_POSTCOPY_RUN in wrong postcopy state")
         await self._enter("postcopy-active")
         self.in_postcopy = True
         self.start()

@@ -119,7 +119,7 @@ class Migration:
         if self.status.in_postcopy:
             raise QMPError("Postcopy migration in progress, cannot cancel.")
         ending = self.status.value in ("cancelling", "failing")
-        if ending or (self._outgoing and self._outgoing.committed):
+        if ending or (self._outgoing and not self._outgoing.can_still_be_kept()):
             return
         self.status.move("cancelling")
         if self._begun:  # else its first step sees it: cancelled before, it could not say so
@@ -219,11 +219,12 @@ class Migration:
             return None
         if self._incoming is not None and self._incoming.holding:
             incoming, self._incoming = self._incoming, None
-            incoming.start()
+            incoming.start("cont")
             self._plan = incoming.plan
             return None
-        if self._outgoing is not None:
+        if self._outgoing is not None and self._outgoing.end.knows("cont"):
             outgoing, self._outgoing = self._outgoing, None
+            outgoing.end.step("cont")
             await outgoing.take_back()
             return "running"
         return None
@@ -361,12 +362,12 @@ class Migration:
         await self._machine.hooks.reach(status)
 
     async def _roll_back(self, reason: str) -> None:
-        """Go on as the owner, unless commit was sent: then hold, stopped."""
+        """Go on as the owner, unless the destination may be it: then hold, stopped."""
         outgoing = self._outgoing
         if outgoing is None:
             return
         self._progress.finish()
-        if outgoing.committed:
+        if outgoing.end.fail() != "kept":
             outgoing.close()
             self._machine.finish_migration()
             _log.warning("the destination was lost after commit: %s", reason)
@@ -430,6 +431,5 @@ class Migration:
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             self._plan = incoming.plan
-            incoming.refuse(reason)
-            incoming.give_up()
+            incoming.fail(reason)
             incoming.close()

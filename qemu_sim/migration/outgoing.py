@@ -2,8 +2,8 @@
 
 QEMU: migration/migration.c (migration_thread), migration/savevm.c
 
-An object that exists only while one migration is under way. Until `committed` any error
-rolls back: the machine goes on as if nothing had been. From then on it stays stopped.
+An object that exists only while one migration is under way. What becomes of the machine
+when it fails is what `ownership.py` says of where its `end` stands.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from qemu_sim.clock import Clock
     from qemu_sim.migration.guest_load import GuestLoad
+    from qemu_sim.migration.ownership import End
     from qemu_sim.migration.postcopy_source import Package
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Entry, Plan, Transferable
@@ -66,7 +67,7 @@ class Source(Side, Protocol):
 class Dialogue(Protocol):
     """What the two ends say to each other beside the state."""
 
-    committed: bool
+    end: End
     ram_travels: bool
 
     async def open(self) -> None:
@@ -74,6 +75,9 @@ class Dialogue(Protocol):
 
     async def before_stop(self) -> None:
         """Make sure that the destination is fit to take over."""
+
+    def end_state(self) -> None:
+        """Take note that the end of the state goes out next."""
 
     async def finish(self, stopped_at_ns: int | None) -> None:
         """Give the machine away after the last byte of its state."""
@@ -109,9 +113,9 @@ class Outgoing:
         return self._machine.clock
 
     @property
-    def committed(self) -> bool:
-        """Whether the destination may own the machine."""
-        return self._dialogue.committed
+    def end(self) -> End:
+        """Where this side stands."""
+        return self._dialogue.end
 
     @property
     def wants_postcopy(self) -> bool:
@@ -190,8 +194,9 @@ class Outgoing:
             await self._send_pages(vmstream.END, self._machine.memory.allocated())
         await self.write_devices(self._sections)
         self._send_backends()
-        self._sections.close()
         await self.stream.flush()
+        self._dialogue.end_state()
+        self._sections.close()
 
     async def write_devices(self, sections: Sections) -> None:
         """Write the run state and each device's own state, with the TAPs a plain stream carries."""
@@ -235,8 +240,7 @@ class Outgoing:
         """Go on over a new channel, once the destination does."""
         self.stream = stream
         stream.on_end = self.transfer.alarm.ring
-        self._plain = self._dialogue = Plain(self._machine.capabilities, stream)
-        self._plain.committed = True
+        self._plain.attach(stream)
         await self._plain.resume()
 
     def release(self) -> None:
@@ -247,11 +251,19 @@ class Outgoing:
         self._moving.clear()
         self._quiet.clear()
 
+    def can_still_be_kept(self) -> bool:
+        """Whether a cancel comes in time; what is queued of the state's end is dropped for it."""
+        if self.end.knows("torn") and self.stream.queued_bytes:
+            self.stream.close()
+            self.end.step("torn")
+        return self.end.may_go_back or self.end.state == "kept"
+
     async def take_back(self) -> None:
         """Make every backend usable again: nothing was given away.
 
         One whose server fails stays silent; the others and the guest go on.
         """
+        assert self.end.state == "kept"
         for entry in self._quiet:
             assert entry.device.backend is not None
             entry.device.backend.unquiesce()

@@ -15,9 +15,10 @@ closes, and a source of ours listens for a moment, so that mostly neither is los
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from qemu_sim.errors import MigrationError, WireError
+from qemu_sim.migration.ownership import ONE_WAY, RETURN_PATH, End
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ class Plain:
         wants_return_path = capabilities.enabled("return-path") or self._has_postcopy
         self._has_return_path = stream.duplex and wants_return_path
         self._awaits_ack = capabilities.enabled("switchover-ack")
-        self.committed = False
+        self.end = End((RETURN_PATH if self._has_return_path else ONE_WAY).source)
+
+    def attach(self, stream: Stream) -> None:
+        """Go on over a new channel."""
+        self._stream = stream
 
     async def open(self) -> None:
         """Ask for the return path, and for a sign of life on it."""
@@ -70,44 +75,81 @@ class Plain:
         elif await stream.peer_is_gone(_EARLY_SECONDS):
             raise MigrationError(_FAILED)
 
+    def end_state(self) -> None:
+        """Give the machine away: with the last byte, the destination has all it needs."""
+        self.end.step("!all")
+
     async def finish(self, stopped_at_ns: int | None) -> None:
         """Wait for the destination's last word, as far as it has one."""
         del stopped_at_ns  # nobody asks
-        stream = self._stream
-        await stream.flush()
+        await self._flush()
         if self._has_return_path:
-            self.committed = True  # the destination has all it needs
-            body = await self._expect(vmstream.RETURN_SHUT, "the destination to start")
+            await self._expect(vmstream.RETURN_SHUT, "the destination to start")
+            self.end.hear("shut")
         else:
-            body = await stream.end_writing(_LATE_SECONDS)
-        if any(body):
-            self.committed = False  # it has not started, and never will
-            raise MigrationError(_FAILED)
+            await self._last_moment()
+            self.end.step("end")
 
     async def send_package(self, package: bytes) -> None:
         """Send all that the destination needs to run, and hear that it was loaded."""
         stream = self._stream
-        self.committed = True
+        await stream.flush()
+        self.end.step("!package")
         stream.qemu_command(vmstream.COMMAND_PACKAGED, _U32.pack(len(package)))
         stream.write(package)
-        await stream.flush()
+        await self._flush()
         await self._expect(vmstream.RETURN_PONG, "the destination to load the package")
+        self.end.hear("loaded")
 
     async def resume(self) -> None:
         """Take up a postcopy migration again, on a new channel."""
         self._stream.qemu_command(vmstream.COMMAND_POSTCOPY_RESUME)
         await self._stream.flush()
-        await self._expect(vmstream.RETURN_RESUME_ACK, "the destination to resume")
+        what = "the destination to resume"
+        self._check(await self._reply(what), vmstream.RETURN_RESUME_ACK, what)
 
     def abort(self, reason: str) -> None:
         """Say nothing: the end of the stream is enough."""
 
-    async def _expect(self, code: int, what: str) -> bytes:
-        self._stream.phase = what
-        message = await self._stream.read_reply()
+    async def _flush(self) -> None:
+        """Send the last of it. Where that breaks, the destination never gets it."""
+        try:
+            await self._stream.flush()
+        except MigrationError:
+            self._stream.close()  # not a byte of it goes out later
+            self._torn()
+            raise
+
+    async def _last_moment(self) -> None:
+        """Give a destination of ours the time to say that it failed."""
+        try:
+            body = await self._stream.end_writing(_LATE_SECONDS)
+        except (MigrationError, OSError):
+            self._torn()
+            raise
+        if any(body):
+            self._failed()
+
+    async def _expect(self, code: int, what: str) -> None:
+        message = await self._reply(what)
         if message.code == vmstream.RETURN_SHUT and any(message.data):
-            self.committed = False
-            raise MigrationError(_FAILED)
+            self._failed()
+        self._check(message, code, what)
+
+    async def _reply(self, what: str) -> vmstream.Message:
+        self._stream.phase = what
+        return await self._stream.read_reply()
+
+    def _check(self, message: vmstream.Message, code: int, what: str) -> None:
         if message.code != code:
             raise WireError(f"message 0x{message.code:x} where {what} was expected")
-        return message.data
+
+    def _torn(self) -> None:
+        if self.end.knows("torn"):
+            self.end.step("torn")
+
+    def _failed(self) -> NoReturn:
+        """The destination has not started, and never will."""
+        if self.end.knows("?failed"):
+            self.end.hear("failed")
+        raise MigrationError(_FAILED)

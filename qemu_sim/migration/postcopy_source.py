@@ -84,6 +84,8 @@ class PostcopySource:
         try:
             await self._outgoing.finish_postcopy()
         except BROKEN as error:
+            if self._outgoing.end.state == "kept":  # it has not started
+                raise
             self._pause_because(error)
             return False
         return True

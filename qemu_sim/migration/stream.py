@@ -89,6 +89,11 @@ class Stream:
         return self._channel.duplex
 
     @property
+    def queued_bytes(self) -> int:
+        """How much of what was written the kernel has not taken yet."""
+        return len(self._pending) + self._channel.queued_bytes
+
+    @property
     def ended(self) -> bool:
         """Whether the peer has closed or broken the connection."""
         return self._end is not None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.migration import offer as offers
+from qemu_sim.migration.ownership import HAND_OVER, End
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.transfer import Entry, Plan
 from qemu_sim.migration.vmstate import read_backend
@@ -41,18 +42,20 @@ class TakeOver:
         self._by_path = devices
         self._adopted: list[Entry] = []
         self.plan = Plan()
-        self.holding = False
+        self.end = End(HAND_OVER.destination)
 
     async def answer(
         self, offer: dict[str, Any], open_others: Callable[[set[str]], Awaitable[None]]
     ) -> None:
         """Judge the offer; `open_others` opens all devices but those of the given paths."""
         hooks = self._machine.hooks
+        self.end.hear("offer")
         await hooks.reach("offer-received")
         offers.check(offer)
         await self._judge(offer)
         await open_others({entry.device.path for entry in self.plan.transferred()})
         reopened = {entry.device.path: entry.reason for entry in self.plan.entries if entry.outcome}
+        self.end.step("!answer")
         self._stream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened})
         # With no RAM to copy the source stops its guest at once.
         self._stream.eager = self._machine.memory.shared
@@ -82,17 +85,18 @@ class TakeOver:
             if entry not in self._adopted:
                 raise MigrationError(entry.refuse("it did not arrive"))
         self._stream.check_all_claimed()
+        self.end.hear("state")
         await hooks.reach("descriptors-received")
         self._stream.phase = "commit"
         await self._say_ready()
         await hooks.reach("ready-sent")
         message = await self._commit_message()
+        self.end.hear("commit")
         await hooks.reach("commit-received")
         return message.body.get("stopped-at-ns")
 
     def activate(self) -> None:
         """Own what was adopted."""
-        self.holding = False
         for entry in self._adopted:
             assert entry.device.backend is not None
             entry.device.backend.activate()
@@ -110,6 +114,7 @@ class TakeOver:
         report = {"blackout-us": self.plan.blackout_us, "devices": devices}
         try:
             await self._machine.hooks.reach("started")
+            self.end.step("!started")
             self._stream.reply(vmstream.REPLY_STARTED, report)
             await self._stream.flush()
         except MigrationError as error:
@@ -128,7 +133,6 @@ class TakeOver:
 
     def give_up(self) -> None:
         """Close what was adopted: the source owns it still."""
-        self.holding = False
         while self._adopted:
             entry = self._adopted.pop()
             assert entry.device.backend is not None
@@ -151,6 +155,7 @@ class TakeOver:
 
     async def _say_ready(self) -> None:
         """A source that is gone already does not hear it; its last word is read next."""
+        self.end.step("!ready")
         self._stream.reply(vmstream.REPLY_READY, {})
         try:
             await self._stream.flush()
@@ -174,7 +179,7 @@ class TakeOver:
 
     def _lost(self) -> SourceLostError:
         """A source that goes on says so before it leaves; this one did not."""
-        self.holding = True
+        self.end.step("lost")
         return SourceLostError(
             "the source was lost before commit; the machine is held here, stopped: "
             "'cont' takes it over if the source is really gone"

@@ -2,8 +2,6 @@
 
 Proposed for QEMU, in no release; this is the form with arguments of `migrate`.
 
-A migration without a hand-over has the same dialogue, with nothing in the offer.
-
     source                                destination
       plan   which devices, or why not
       offer  ------------------------->   judge each: take it, or why not
@@ -14,10 +12,10 @@ A migration without a hand-over has the same dialogue, with nothing in the offer
              <-------------------------   started
       release: closes its copies
 
-Ownership: until commit is sent the source owns every backend and resumes on any error.
-From then on it never resumes by itself. A destination without commit never starts; when
-the source dies between ready and commit it keeps what it holds, stopped, and an
-operator's `cont` makes it the owner. So no moment has two owners.
+Until commit is sent the source owns every backend and resumes on any error. From then on
+it never resumes by itself. A destination without commit never starts; when the source dies
+between ready and commit it keeps what it holds, stopped, and an operator's `cont` makes it
+the owner. So no moment has two owners; `ownership.py` has this as tables.
 """
 
 from __future__ import annotations

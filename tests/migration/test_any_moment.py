@@ -1,0 +1,104 @@
+"""Two machines, and whatever may happen to their migration at any moment: at most one serves.
+
+`test_ownership.py` walks through the tables; here it is the code that goes by them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+
+import pytest
+
+from qemu_sim import faults
+from qemu_sim.hooks import POINTS, RARE_POINTS
+
+BOTH = ["nic0", "nic1"]
+KINDS = {"hand-over": (), "one-way": (), "precopy": ("return-path",)}
+ENDS = ("completed", "failed", "cancelled")
+
+
+class Chance:
+    """What befalls a pair, all of it from one seed."""
+
+    def __init__(self, pair, seed) -> None:
+        self.pair = pair
+        self.random = random.Random(seed)
+        self.sides = (pair.source, pair.destination)
+
+    def arm(self):
+        """Hold either side somewhere, and perhaps let one fail."""
+        for side in self.sides:
+            side.migration._phase_timeout = 0.2
+            for point in self.random.sample(sorted(set(POINTS) - set(RARE_POINTS)), 2):
+                side.hooks.hold(point)
+        if self.random.random() < 0.2:
+            faults.arm(self.random.choice(self.sides).hooks, "refuse", self.random.choice(POINTS))
+
+    async def befall(self):
+        side = self.random.choice(self.sides)
+        action = self.random.choice([self.turn, self.step, self.step, self.cancel, self.cut])
+        await action(side)
+        self.check()
+
+    async def turn(self, _):
+        for _ in range(self.random.randrange(6)):
+            await asyncio.sleep(0)
+            self.check()
+
+    async def step(self, side):
+        if side.hooks.waiting_at is not None:
+            side.hooks.step()
+        await asyncio.sleep(0.001)
+
+    async def cancel(self, _):
+        if self.random.random() < 0.1:
+            self.pair.source.migration.cancel()
+
+    async def cut(self, side):
+        """The channel breaks."""
+        migration = side.migration
+        stream = None
+        if migration._outgoing is not None:
+            stream = migration._outgoing.stream
+        elif migration._incoming is not None:
+            stream = migration._incoming._stream
+        if stream is not None and not stream._channel.closed and self.random.random() < 0.1:
+            stream._channel._sock.shutdown(socket.SHUT_RDWR)
+
+    def check(self):
+        assert self.pair.owners in ([], BOTH)
+
+    async def end(self):
+        for side in self.sides:
+            side.hooks.release()
+        await self.pair.source.until(*ENDS)
+        if self.pair.destination.migration.status.value != "setup":  # nobody came
+            await self.pair.destination.until(*ENDS)
+        self.check()
+
+    async def operate(self):
+        """Both have come to their end: where nobody serves, somebody can be told to."""
+        for side in self.sides:
+            if not self.pair.owners:
+                run_state = await side.migration.reclaim()
+                side.state_name = run_state or side.state_name
+        assert self.pair.owners == BOTH
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(60))
+async def test_at_most_one_serves(make_pair, kind, seed):
+    pair = await make_pair(shared=kind == "hand-over")
+    for side in (pair.source, pair.destination):
+        side.capabilities.names |= set(KINDS[kind])
+    chance = Chance(pair, f"{kind} {seed}")
+    chance.arm()
+    pair.listen(exit_on_error=False)
+    pair.migrate(hand_over=kind == "hand-over")
+    for _ in range(50):
+        await chance.befall()
+    await chance.end()
+    if kind != "one-way":  # else a completed source does not know
+        await chance.operate()
