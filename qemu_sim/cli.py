@@ -108,8 +108,12 @@ def _run(configuration: Configuration, report: Report, daemon: Daemon | None) ->
 def _serve(front: Front, daemon: Daemon | None) -> int:
     defer(OF_ASYNCIO)
     import asyncio  # noqa: PLC0415 - the loop, and all that needs it, come after the greeting
+    import logging  # noqa: PLC0415
 
     from qemu_sim.host import Host  # noqa: PLC0415
+    from qemu_sim.log_handler import LogHandler  # noqa: PLC0415
+
+    logging.getLogger("qemu_sim").addHandler(LogHandler(front.say))
 
     async def serve() -> int:
         host = Host(front)

@@ -6,6 +6,7 @@ QEMU: qapi/error.json, include/qapi/qmp/qerror.h
       CommandNotFound, DeviceNotFound, DeviceNotActive, KVMMissingCap
     MigrationError     ends one migration: status `failed`, the text is `error-desc`
     WireError          the peer broke a protocol
+      LoadError        a migration stream that cannot be loaded, in QEMU's words
     FdError            our own misuse of a descriptor
 
 Anything else that escapes is a bug of ours. It is logged with its traceback and
@@ -13,6 +14,9 @@ answered as a GenericError that says so.
 """
 
 from __future__ import annotations
+
+import errno
+import os
 
 
 class QMPError(Exception):
@@ -51,6 +55,34 @@ class MigrationError(Exception):
 
 class WireError(Exception):
     """The peer sent what its protocol does not allow."""
+
+
+class LoadError(WireError):
+    """A migration stream that cannot be loaded, in QEMU's words.
+
+    `str(error)` is the reason that QEMU 11.1 gives. Some reasons say little, and QEMU prints
+    another line before. QEMU 7.2 prints `older` behind it, or the reason if nothing is printed.
+    """
+
+    def __init__(
+        self, text: str, *, older: str = "", printed: str = "", number: int = errno.EINVAL
+    ) -> None:
+        """`number` is the errno that the whole load fails with; `detail` says the most."""
+        super().__init__(text)
+        self.detail = printed or text
+        self._printed = [printed] if printed else []
+        self._older = [older] if older or printed else [text]
+        self._strerror = os.strerror(number)
+
+    def told(self, *, keeps_reason: bool) -> tuple[list[str], str]:
+        """Return the lines that are printed, and the `error-desc`.
+
+        `keeps_reason`: as the QEMU does that prints no reason, but gives it to its clients.
+        """
+        text = f"load of migration failed: {self._strerror}"
+        if keeps_reason:
+            return self._printed, f"{text}: {self}"
+        return self._printed + [line for line in self._older if line], text
 
 
 class FdError(Exception):

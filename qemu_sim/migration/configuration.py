@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qemu_sim.errors import MigrationError
+from qemu_sim.errors import LoadError
 from qemu_sim.wire import vmconfiguration, vmstream
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _log = logging.getLogger(__name__)
+_HOOK_FAILED = "post load hook failed for: configuration, version_id: 1, minimum_version: 0"
 _MUST_AGREE = ("x-ignore-shared", "mapped-ram")
 
 
@@ -36,16 +37,21 @@ def section(machine: Side) -> bytes:
     return vmstream.configuration(machine.machine_type, subsections)
 
 
-async def check(reader: Reader, machine: Side) -> None:
-    """Read the section's head, after its kind. Raises MigrationError in QEMU's words."""
+async def begin(reader: Reader, machine: Side) -> None:
+    """Read the section but for its subsections. Raises LoadError in QEMU's words."""
+    kind = await vmstream.read_byte(reader)
+    if kind != vmstream.CONFIGURATION:
+        text = "Configuration section missing"
+        raise LoadError(f"{text}, {kind} != {vmstream.CONFIGURATION}", older=text)
     received = await vmstream.read_text(reader)
     local = machine.machine_type
     if received != local:
-        raise MigrationError(f"Machine type received is '{received}' and local is '{local}'")
+        text = f"Machine type received is '{received}' and local is '{local}'"
+        raise LoadError(f"{_HOOK_FAILED}: {text}", older=text)
 
 
 async def check_subsection(reader: Reader, machine: Side) -> None:
-    """Read one subsection, after its kind. Raises MigrationError in QEMU's words."""
+    """Read one subsection, after its kind. Raises LoadError in QEMU's words."""
     name, received = await vmconfiguration.read_setting(reader)
     if name == vmconfiguration.CAPABILITIES:
         _check_capabilities(received, machine)
@@ -60,7 +66,10 @@ def _check_capabilities(received: Sequence[str], machine: Side) -> None:
             state = "on, but received capability is off"
             if name in received:
                 state = "off, but received capability is on"
-            raise MigrationError(f"Capability {name} is {state}")
+            raise LoadError(
+                f"{_HOOK_FAILED}: Failed to validate capabilities",
+                printed=f"Capability {name} is {state}",
+            )
 
 
 def _check_uuid(received: str, machine: Side) -> None:
@@ -68,7 +77,11 @@ def _check_uuid(received: str, machine: Side) -> None:
     if machine.uuid is None:
         _log.warning("UUID is received %s, but local uuid isn't set", received)
     elif received != machine.uuid:
-        raise MigrationError(f"UUID received is {received} and local is {machine.uuid}")
+        raise LoadError(
+            f"Loading VM subsection '{vmconfiguration.UUID}' in 'configuration' failed: post load "
+            f"hook failed for: {vmconfiguration.UUID}, version_id: 1, minimum_version: 1, ret: -22",
+            printed=f"UUID received is {received} and local is {machine.uuid}",
+        )
 
 
 def _must_agree(machine: Side) -> list[str]:

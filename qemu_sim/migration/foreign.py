@@ -83,7 +83,7 @@ def _split(data: bytearray, found: Found) -> list[_Arrived]:
     while reader.at < found.offset:
         kind = run(vmstream.read_byte(reader))
         if kind != vmstream.FULL:
-            raise WireError(f"Unknown savevm section type {kind}")
+            raise vmstream.unknown_kind(kind)
         section = run(vmstream.read_section(reader, kind))
         payload = run(reader.read(devices.take(section).size))
         run(vmstream.read_footer(reader, section))

@@ -12,7 +12,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from qemu_sim.errors import MigrationError, QMPError, WireError
+from qemu_sim.errors import LoadError, MigrationError, QMPError, WireError
 from qemu_sim.migration import configuration, foreign, ram
 from qemu_sim.migration.carried import Arrivals
 from qemu_sim.migration.ownership import ONE_WAY, RETURN_PATH, End
@@ -96,10 +96,16 @@ class Incoming:
         """Where this side stands."""
         return self._end if self._take_over is None else self._take_over.end
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether the source has ended or broken the connection."""
+        return self._stream.ended
+
     async def load(self) -> None:
         """Read everything up to the end of the sections; nothing runs yet, but in postcopy."""
         self._stream.phase = "the source"
         await vmstream.read_header(self._stream)
+        await configuration.begin(self._stream, self._machine)
         await self.load_rest()
 
     async def load_rest(self) -> None:
@@ -170,9 +176,7 @@ class Incoming:
     async def _item(self, reader: Reader) -> bool:
         """Read one section, or part of one, or a command; False at the end."""
         kind = await vmstream.read_byte(reader)
-        if kind == vmstream.CONFIGURATION:
-            await configuration.check(reader, self._machine)
-        elif kind == vmstream.SUBSECTION:
+        if kind == vmstream.SUBSECTION:
             await configuration.check_subsection(reader, self._machine)
         elif kind == vmstream.COMMAND:
             await self._command(await vmstream.read_message(reader))
@@ -182,7 +186,7 @@ class Incoming:
             await self._ram_part(await vmstream.read_u32(reader))
             self._ram_ended = kind == vmstream.END
         elif kind != vmstream.EOF:
-            raise WireError(f"Unknown savevm section type {kind}")
+            raise vmstream.unknown_kind(kind)
         return kind != vmstream.EOF
 
     async def _command(self, message: vmstream.Message) -> None:
@@ -196,7 +200,7 @@ class Incoming:
             return
         act = self._COMMANDS.get(message.code)
         if act is None:
-            raise WireError(f"MIG_CMD 0x{message.code:x} is not simulated by qemu-sim")
+            raise _unknown_command(message)
         await act(self, message.data)
 
     async def _open_return_path(self, _: bytes) -> None:
@@ -281,10 +285,7 @@ class Incoming:
             await self._skip_from(reader, section)
             return False
         else:
-            raise WireError(
-                f"Unknown section or instance '{name}' {section.instance}. Make sure that your "
-                "current VM setup matches your saved VM setup, including any hotplugged devices"
-            )
+            raise _unknown_section(section)
         await vmstream.read_footer(reader, section)
         return True
 
@@ -308,7 +309,7 @@ class Incoming:
     async def _ram_part(self, section_id: int) -> None:
         section = self._ids.get(section_id)
         if section is None or section.name != RAM:
-            raise WireError(f"Unknown savevm section {section_id}")
+            raise vmstream.unknown_id(section_id)
         await ram.load(self._stream, self._machine.memory, self._blocks)
         await vmstream.read_footer(self._stream, section)
 
@@ -323,3 +324,18 @@ class Incoming:
             raise WireError(f"Device '{device.name}' was not agreed to be transferred")
         else:
             await self._take_over.adopt(device)
+
+
+def _unknown_section(section: vmstream.Section) -> LoadError:
+    text = (
+        f"section or instance '{section.name}' {section.instance}. Make sure that your "
+        "current VM setup matches your saved VM setup, including any hotplugged devices"
+    )
+    return LoadError(f"Unknown {text}", older=f"Unknown savevm {text}")
+
+
+def _unknown_command(message: vmstream.Message) -> LoadError:
+    code = f"MIG_CMD 0x{message.code:x}"
+    if message.code <= vmstream.COMMAND_SWITCHOVER_START:
+        return LoadError(f"{code} is not simulated by qemu-sim")
+    return LoadError(f"{code} unknown (len 0x{len(message.data):x})")

@@ -10,12 +10,13 @@ hand-over whose other side was lost.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.clock import rest
-from qemu_sim.errors import MigrationError, QMPError, WireError
+from qemu_sim.errors import LoadError, MigrationError, QMPError, WireError
 from qemu_sim.migration import address as addresses
 from qemu_sim.migration.incoming import Destination, Incoming
 from qemu_sim.migration.outgoing import Outgoing, Source
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DEVICE_ALWAYS_SINCE = (10, 0, 0)  # before, only after a pause for the client
+_REASON_KEPT_SINCE = (11, 0, 0)  # a destination's error-desc says why; before, it is printed
 _EXPECTED = (MigrationError, WireError, QMPError, OSError)
 
 
@@ -78,6 +80,7 @@ class Migration:
         self._continue = asyncio.Event()
         self._begun = False  # whether `_send` has run its first step
         self._skips_device = False
+        self._keeps_reason = True
         self._outgoing: Outgoing | None = None
         self._incoming: Incoming | None = None
         self._postcopy: PostcopySource | PostcopyDestination | None = None
@@ -183,6 +186,7 @@ class Migration:
             raise QMPError("the machine of a lost source is held here: 'cont' takes it over")
         self._reset(None)
         self.receives = True
+        self._keeps_reason = access.version >= _REASON_KEPT_SINCE
         if access.version >= addresses.CHANNELS_SINCE:
             if self.status.value == "setup":  # where a failure below leaves it
                 raise QMPError("Illegal migration incoming state: setup")
@@ -401,9 +405,9 @@ class Migration:
             _log.error("%s", error)
             self.status.move("failed")
         except _EXPECTED as error:
-            self._fail_incoming(str(error), exit_on_error)
+            self._fail_incoming(error, exit_on_error)
         except Exception as error:  # noqa: BLE001  (whatever it is, the source must hear of it)
-            self._fail_incoming(self._machine.bug(error), exit_on_error)
+            self._fail_incoming(MigrationError(self._machine.bug(error)), exit_on_error)
 
     async def _load(self, incoming: Incoming) -> None:
         await self._machine.hooks.reach("accepted")
@@ -419,13 +423,25 @@ class Migration:
         channel = await source.channel()
         return Stream(channel, self._phase_timeout, self._machine.trace_migration)
 
-    def _fail_incoming(self, reason: str, exit_on_error: bool) -> None:
-        self._error = reason
-        self._end_incoming(reason)
-        _log.error("load of migration failed: %s", reason)
+    def _fail_incoming(self, error: Exception, exit_on_error: bool) -> None:
+        printed, self._error = self._told(error)
+        self._end_incoming(str(error))
+        for line in printed:
+            _log.error("%s", line)
         self.status.move("failed")
         if exit_on_error:
+            _log.error("%s", self._error)
             self._machine.exit(1)
+
+    def _told(self, error: Exception) -> tuple[list[str], str]:
+        """What is printed of a load that failed, and what clients are told."""
+        incoming = self._incoming
+        if incoming is None or incoming.plan is not None:
+            return [], str(error)
+        if not isinstance(error, LoadError):
+            number = errno.EIO if incoming.cut_off else errno.EINVAL
+            error = LoadError(str(error), number=number)
+        return error.told(keeps_reason=self._keeps_reason)
 
     def _end_incoming(self, reason: str) -> None:
         incoming, self._incoming = self._incoming, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qemu_sim.errors import MigrationError
+from qemu_sim.errors import LoadError, MigrationError
 from qemu_sim.wire import vmram, vmstream
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class RamBlocks:
         name, size = self._memory.name, self._memory.size
         if name not in self._sizes:
             unknown = next(iter(self._sizes), "")
-            raise MigrationError(f'Unknown ramblock "{unknown}", cannot accept migration')
+            raise _unfit(f'Unknown ramblock "{unknown}", cannot accept migration')
         if self._sizes[name] != size:
-            raise MigrationError(
+            raise _unfit(
                 f"Size mismatch: {name}: 0x{self._sizes[name]:x} != 0x{size:x}: Invalid argument"
             )
 
@@ -59,3 +59,10 @@ class RamBlocks:
         await vmram.skip_page(reader, flags)
         self._skipped[self._name] += 1
         return False
+
+
+def _unfit(printed: str) -> LoadError:
+    text = "error while loading state for instance 0x0 of device 'ram'"
+    return LoadError(
+        f"{text}: Failed to load vmstate version_id: 4, ret: -22", older=text, printed=printed
+    )

@@ -12,7 +12,7 @@ import mmap
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from qemu_sim.errors import WireError
+from qemu_sim.errors import LoadError, WireError
 from qemu_sim.wire import vmconfiguration, vmdescription, vmfields, vmram, vmstream
 from qemu_sim.wire.bytes_reader import BytesReader, run
 from qemu_sim.wire.vmdescription import Description, Devices, Search
@@ -101,7 +101,8 @@ class _VmFile:
                 item = run(self._item())
                 yield Placed(self._begin, item)
         except WireError as error:
-            raise WireError(f"{self._place()}: {error}") from None
+            told = error.detail if isinstance(error, LoadError) else error
+            raise WireError(f"{self._place()}: {told}") from None
 
     def _place(self) -> str:
         at, begin = self._reader.at, self._begin
@@ -123,7 +124,7 @@ class _VmFile:
             return await self._closing()
         if kind in _MARKS:
             return _MARKS[kind]
-        raise WireError(f"Unknown savevm section type {kind}")
+        raise vmstream.unknown_kind(kind)
 
     async def _command(self) -> vmstream.Message | Package:
         message = await vmstream.read_message(self._reader)
@@ -155,7 +156,7 @@ class _VmFile:
     async def _ram_part(self, kind: int, section_id: int) -> RamPart:
         section = self._sections.get(section_id)
         if section is None:
-            raise WireError(f"Unknown savevm section {section_id}")
+            raise vmstream.unknown_id(section_id)
         if (section.name, section.version) != (RAM, vmram.VERSION):
             raise WireError(f"what '{section.name}' version {section.version} holds is not known")
         part = await self._ram.read_part(self._reader)

@@ -20,12 +20,13 @@ and abort lie outside those QEMU uses, so a real QEMU refuses them by number.
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
-from qemu_sim.errors import WireError
+from qemu_sim.errors import LoadError, WireError
 
 MAGIC = 0x5145564D  # "QEVM"
 VERSION = 3
@@ -227,9 +228,13 @@ async def read_header(reader: Reader) -> None:
     """Read magic and version. Raises WireError in QEMU's words."""
     magic, version = struct.unpack(">II", await reader.read(8))
     if magic != MAGIC:
-        raise WireError(f"Not a migration stream, magic: {magic:x} != {MAGIC:x}")
+        text = "Not a migration stream"
+        raise LoadError(f"{text}, magic: {magic:x} != {MAGIC:x}", older=text)
     if version != VERSION:
-        raise WireError(f"Unsupported migration stream version {version}")
+        text = "Unsupported migration stream version"
+        raise LoadError(
+            f"{text}, file version {version} != {VERSION}", older=text, number=errno.ENOTSUP
+        )
 
 
 async def read_u32(reader: Reader) -> int:
@@ -284,12 +289,13 @@ async def read_footer(reader: Reader, section: Section) -> None:
     """Read what closes `section`. Raises WireError in QEMU's words."""
     mark = await read_byte(reader)
     if mark != FOOTER:
-        raise WireError(f"Missing section footer for {section.name}, read value 0x{mark:x}")
+        raise _footer_error(section, f"Missing section footer for {section.name}")
     section_id = await read_u32(reader)
     if section_id != section.id:
-        raise WireError(
+        raise _footer_error(
+            section,
             f"Mismatched section id in footer for {section.name} - "
-            f"read 0x{section_id:x} expected 0x{section.id:x}"
+            f"read 0x{section_id:x} expected 0x{section.id:x}",
         )
 
 
@@ -309,6 +315,20 @@ async def read_message(reader: Reader) -> Message:
     if size != _U32.size:
         raise WireError(f"malformed message 0x{code:x} of {size} bytes")
     return Message(code, await read_state(reader, MESSAGE_MAX))
+
+
+def unknown_kind(kind: int) -> LoadError:
+    """Return the error about what cannot begin anything in a stream."""
+    return LoadError(f"Unknown section type {kind}", older=f"Unknown savevm section type {kind}")
+
+
+def unknown_id(section_id: int) -> LoadError:
+    """Return the error about a part of a section that never began."""
+    return LoadError(f"Unknown section {section_id}", older=f"Unknown savevm section {section_id}")
+
+
+def _footer_error(section: Section, printed: str) -> LoadError:
+    return LoadError(f"Section footer error, section_id: {section.id}", printed=printed)
 
 
 def _decode(raw: bytes) -> str:

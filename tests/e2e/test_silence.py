@@ -26,6 +26,7 @@ def test_a_silent_source(world):
         silent.connect(destination.listen().removeprefix("unix:"))
         destination.wait_event("MIGRATION", status="failed")
     text = "timeout after 0.3 s while waiting for the source"
+    text = f"load of migration failed: Invalid argument: {text}"
     assert destination.query_migrate().error_desc == text
     assert not world.tap_exists()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from types import SimpleNamespace
 
 import pytest
 
 from qemu_sim.clock import RealClock
-from qemu_sim.errors import MigrationError, WireError
+from qemu_sim.errors import LoadError, MigrationError
 from qemu_sim.fds import Fd, TaggedFd
 from qemu_sim.hooks import Hooks
 from qemu_sim.io.channel import Channel
@@ -164,15 +165,17 @@ async def test_a_description_covers_every_byte(channel):
 
 async def test_only_the_source(channel, caplog):
     stream = await channel(Side(1))
-    with pytest.raises(WireError, match=r"Missing section footer for .*nic0, read value 0x20"):
+    with pytest.raises(LoadError) as caught:
         await load(stream, Side(1, asks=False))
+    assert re.match(r"Missing section footer for .*nic0$", caught.value.detail)
     stream.close()
     assert "was never claimed" in caplog.text
 
 
 async def test_only_the_destination(channel):
-    with pytest.raises(WireError, match=r"Missing section footer for .*nic0"):
+    with pytest.raises(LoadError) as caught:
         await load(await channel(Side(1, asks=False)), Side(1))
+    assert re.match(r"Missing section footer for .*nic0$", caught.value.detail)
 
 
 async def test_too_few_queues_are_read_on_and_on(channel, caplog):
