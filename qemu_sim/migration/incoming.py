@@ -223,6 +223,8 @@ class Incoming:
         await self._stream.flush()
 
     async def _packaged(self, size: bytes) -> None:
+        if len(size) != _U32.size:
+            raise WireError(f"CMD_PACKAGED with {len(size)} bytes where its length was expected")
         package = BytesReader(await self._stream.read(_U32.unpack(size)[0]))
         self.end.hear("package")
         while package.left:

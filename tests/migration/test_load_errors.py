@@ -65,6 +65,13 @@ RECORDED = {
 }
 
 
+async def test_a_package_that_does_not_say_how_long_it_is(make_pair):
+    malformed = bytes([vmstream.COMMAND]) + vmstream.frame(vmstream.COMMAND_PACKAGED, b"ab")
+    pair = await make_pair(shared=False)
+    text = "CMD_PACKAGED with 2 bytes where its length was expected"
+    assert text in await fail(pair, BEGUN + malformed, (11, 1, 3))
+
+
 async def fail(pair, sent, version):
     """Send that to the destination, wait until it has failed, and return its `error-desc`."""
     pair.access = pair.access._replace(version=version)

@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qemu_sim.clock import MILLISECOND, SECOND
@@ -202,6 +202,7 @@ def scripted(script, looks):
 scripts = st.lists(st.tuples(times, changes), max_size=4, unique_by=lambda step: step[0])
 
 
+@settings(deadline=None)
 @given(scripts, st.lists(times, max_size=20))
 def test_looking_at_it_changes_nothing(script, looks):
     (*_, seen), model = scripted(script, looks)
@@ -211,6 +212,7 @@ def test_looking_at_it_changes_nothing(script, looks):
     assert model.throttle.percentage == other.throttle.percentage
 
 
+@settings(deadline=None)
 @given(scripts, st.lists(times, min_size=2, max_size=20))
 def test_what_is_counted_only_grows(script, looks):
     seen, _ = scripted(script, looks)
@@ -221,6 +223,7 @@ def test_what_is_counted_only_grows(script, looks):
         assert after.sent >= before.sent
 
 
+@settings(deadline=None)
 @given(scripts, st.lists(times, min_size=1, max_size=5))
 def test_bytes_are_those_of_the_pages(script, looks):
     for amounts in scripted(script, looks)[0]:
@@ -230,6 +233,7 @@ def test_bytes_are_those_of_the_pages(script, looks):
             assert amounts.pages.total() * PAGE + amounts.remaining == 2 * GIB
 
 
+@settings(deadline=None)
 @given(st.integers(1, 1 << 50), st.sampled_from([1e8, TEN_GBIT, 1e12]))
 def test_any_size_takes_as_long_as_its_pages(size, bandwidth):
     model = RamModel(size, size // 2, conditions(bandwidth, limit=0.0), now=0)
