@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
-from qemu_sim.machine.cpu_properties import cpu_type
+from qemu_sim.machine.cpu_properties import cpu_type, has_cpus
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -23,7 +23,7 @@ _NO_HOTPLUG_OLD = "The feature 'query-hotpluggable-cpus' is not enabled"
 @command("query-cpus-fast")
 def query_cpus_fast(machine: Machine) -> list[dict[str, Any]]:
     """Return the CPUs that are there, each with a thread of its own."""
-    if machine.machine_type == "none":
+    if not has_cpus(machine):
         return []
     kind = {"qom-type": cpu_type(machine)} if machine.profile.version >= _NEWER else {}
     return [

@@ -13,6 +13,7 @@ from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.commands.registry import command
 from qemu_sim.devices.virtio_balloon_pci import VirtioBalloonPci
 from qemu_sim.errors import DeviceNotActive, QMPError
+from qemu_sim.machine.cpu_properties import has_cpus
 from qemu_sim.qapi.glib_order import ordered
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def memsave(
     machine: Machine, *, val: int, size: int, filename: str, cpu_index: int | None = None
 ) -> None:
     """Do the same as a CPU sees it: these have no paging, so each address stands for itself."""
-    count = 0 if machine.machine_type == "none" else machine.options.topology.cpus
+    count = machine.options.topology.cpus if has_cpus(machine) else 0
     if not 0 <= (cpu_index or 0) < count:
         raise QMPError("Parameter 'cpu-index' expects a CPU number")
     _save_memory(machine, val, size, filename)

@@ -31,6 +31,11 @@ _PLACE = {"die-id": 0, "module-id": 0}
 _REALIZED = {"realized": True, "hotplugged": False, "hotpluggable": True, "parent_bus": ""}
 
 
+def has_cpus(machine: Machine) -> bool:
+    """Whether the machine type has any; `none` and `x-remote`, for example, have not."""
+    return "default-cpu-type" in machine.profile.machines[machine.machine_type]
+
+
 def cpu_type(machine: Machine) -> str:
     """Return the QOM type of the machine's CPUs."""
     if machine.options.cpu is not None:

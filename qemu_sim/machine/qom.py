@@ -23,7 +23,7 @@ from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.devices.pcie_root_port import PcieRootPort
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine import recorded_tree
-from qemu_sim.machine.cpu_properties import cpu_type, cpu_values
+from qemu_sim.machine.cpu_properties import cpu_type, cpu_values, has_cpus
 from qemu_sim.machine.qom_node import Node
 from qemu_sim.machine.type_properties import TypeProperties
 from qemu_sim.qapi import idle
@@ -196,7 +196,7 @@ class ObjectTree:
         return {name: value for name, value in recorded.items() if name not in _OF_OPTIONS}
 
     def _grow_cpus(self) -> None:
-        if self._machine.machine_type == "none":
+        if not has_cpus(self._machine):
             return
         for cpu in self._machine.cpus.possible():
             if cpu.path is not None:
