@@ -169,7 +169,7 @@ class Machine:
         for device in self.board.devices:
             device.halt()
         self.run_state.move("suspended")
-        self.migration.change()
+        self._tell_migration()
         self.events.emit("SUSPEND")
 
     def wake_up(self) -> None:
@@ -370,7 +370,7 @@ class Machine:
         for device in self.board.devices:
             device.halt()
         self.run_state.move(run_state)
-        self.migration.change()
+        self._tell_migration()
         if was_live:
             self.events.emit("STOP")
 
@@ -385,9 +385,14 @@ class Machine:
 
     def _run(self) -> None:
         self.run_state.move("running")
-        self.migration.change()
+        self._tell_migration()
         for device in self.board.devices:
             device.run()
+
+    def _tell_migration(self) -> None:
+        """Let a migration, if there ever was one, know that the guest has started or stopped."""
+        if "migration" in vars(self):
+            self.migration.change()
 
     def _given_away(self) -> list[str]:
         plan = self.migration.plan

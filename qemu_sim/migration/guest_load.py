@@ -6,14 +6,12 @@ go by it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qemu_sim.virtio.memory import GuestMemory
 
 
-@dataclass(slots=True)
 class GuestLoad:
     """`dirty_rate` is bytes a second; `ram_used` bytes that are not zero, None for by itself.
 
@@ -21,9 +19,14 @@ class GuestLoad:
     the first pass takes as many of them.
     """
 
-    dirty_rate: int = 0
-    ram_used: int | None = None
-    migration_polls: int | None = None
+    __slots__ = ("dirty_rate", "migration_polls", "ram_used")
+
+    def __init__(
+        self, dirty_rate: int = 0, ram_used: int | None = None, migration_polls: int | None = None
+    ) -> None:
+        self.dirty_rate = dirty_rate
+        self.ram_used = ram_used
+        self.migration_polls = migration_polls
 
     def used(self, memory: GuestMemory) -> int:
         """Return the bytes of RAM that are not zero: all, if the guest writes to RAM at all."""

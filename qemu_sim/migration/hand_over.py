@@ -34,7 +34,12 @@ class HandOver:
         """Offer, and take the answer: what the destination cannot take is reopened."""
         hooks, moving = self._machine.hooks, self._plan.transferred()
         self._offer()
-        await self._stream.flush()
+        try:
+            await self._stream.flush()
+        except MigrationError:
+            if self._stream.was_refused:
+                raise _failed("the answer to the offer") from None
+            raise
         await hooks.reach("offer-sent")
         answer = await self._expect(vmstream.REPLY_ANSWER, "the answer to the offer")
         self.end.hear("answer")
@@ -105,7 +110,7 @@ class HandOver:
             self._note_refusal(message.body)
             raise said(message)
         if message.code == vmstream.RETURN_SHUT:  # it was not even asked yet
-            raise MigrationError(f"the destination failed where {what} was expected")
+            raise _failed(what)
         if message.code != code:
             raise WireError(f"message 0x{message.code:x} where {what} was expected")
         return message.body
@@ -127,3 +132,7 @@ class HandOver:
 
 def _number(value: Any) -> int | None:
     return value if isinstance(value, int) else None
+
+
+def _failed(what: str) -> MigrationError:
+    return MigrationError(f"the destination failed where {what} was expected")

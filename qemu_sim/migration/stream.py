@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _BUFFER_HIGH = 1 << 20  # bytes read ahead; more stays in the kernel
 _EAGER_SECONDS = 0.001  # beyond it the peer is slow, and the CPU somebody else's
 _WRITE_SIZE = 64 << 10  # bytes gathered before they are sent
+_FAILED = vmstream.frame(vmstream.RETURN_SHUT, b"\0\0\0\1")
 _LAST_WORDS = {
     vmstream.REPLY_REFUSED: "",
     vmstream.COMMAND_ABORT: "the source took it back: ",
@@ -279,6 +280,11 @@ class Stream:
         except (OSError, WireError) as error:
             await self._read_to_end()
             raise self.last_word() or self._broken("write to", error) from None
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the last thing that came and was not read is that the peer has failed."""
+        return self._buffer.endswith(_FAILED)
 
     def last_word(self) -> MigrationError | None:
         """What the peer said before it left, if it did; better than "broken pipe"."""
