@@ -51,6 +51,8 @@ def as_user(user):
 def environment(**more):
     paths = [ROOT, *site.getsitepackages()]
     own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Ctrl-C may strike between a coroutine's making and its start.
+    own["PYTHONWARNINGS"] = "ignore::RuntimeWarning"
     return {**os.environ, **own, **more}
 
 
