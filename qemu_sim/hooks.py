@@ -40,6 +40,7 @@ DESTINATION_POINTS = (
 )
 # Those that not every migration passes.
 RARE_POINTS = (
+    "wait-unplug",
     "pre-switchover",
     "postcopy-device",
     "postcopy-active",

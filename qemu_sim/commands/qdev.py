@@ -26,7 +26,7 @@ async def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
     if machine.migration.status.under_way:
         raise QMPError("device_add not allowed while migrating")
     device = await machine.board.add_device(driver, id, given, typed=True, hotplug=True)
-    if machine.run_state.running:
+    if device is not None and machine.run_state.running:
         device.run()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.block.drive import Drive
+    from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.migration.transfer import Backend
     from qemu_sim.virtio.memory import GuestMemory
@@ -38,6 +39,10 @@ class Parts(Protocol):
     @property
     def firmware(self) -> Firmware:
         """What boots from a disk."""
+
+    @property
+    def failover(self) -> Failover:
+        """Which NIC stands in for which."""
 
     @property
     def came_by_migration(self) -> bool:
@@ -85,6 +90,7 @@ class Device:
         self.path = path
         self.properties = properties
         self.parts = parts
+        self.unplugged = False  # the guest has given it back, and has not got it again
 
     @property
     def name(self) -> str:

@@ -54,6 +54,10 @@ class VirtioNetPCI(Device):
             return 0
         return self._netdev.queues if self.properties.get("mq", False) else 1
 
+    @property
+    def _is_standby(self) -> bool:
+        return self.properties.get("failover", False) is True
+
     async def open(self) -> None:
         """Open the netdev unless that is done, and use as many queues as the guest does."""
         if self._netdev is None:
@@ -77,8 +81,16 @@ class VirtioNetPCI(Device):
 
         Behind a NIC whose TAP a stream should have brought, and did not, nothing comes.
         """
-        if self._nic is not None and self._netdev is not None and self._netdev.is_open:
+        is_there = self._netdev is not None and self._netdev.is_open and not self.unplugged
+        if self._nic is not None and is_there:
             self._nic.start()
+        if self._is_standby and self.id is not None:
+            self.parts.failover.negotiate(self.id)
+
+    def reset(self) -> None:
+        """Let the driver begin anew; that of a standby says again that it knows what it is."""
+        if self._is_standby and self.id is not None:
+            self.parts.failover.negotiate_again(self.id)
 
     def halt(self) -> None:
         """Leave what comes in the kernel."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
     from qemu_sim.fds import Fd
     from qemu_sim.machine.buses import Buses
+    from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.monitor_object import MonitorObject
     from qemu_sim.machine.options import MachineOptions
@@ -62,7 +63,8 @@ class Board:
         self.opens_late: Callable[[Netdev], bool] = lambda _: True
         self.open_file = open_file  # replaced by what also knows descriptor sets
         self.serial: Chardev | None = None  # what the first serial port leads to
-        self.make_firmware: Callable[[], Firmware]  # set by the machine
+        self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
+        self.make_failover: Callable[[], Failover]
         self._memory: GuestMemory | None = None
         self._claims: dict[tuple[str, str], str] = {}
         self._anonymous = 0
@@ -100,6 +102,16 @@ class Board:
     def firmware(self) -> Firmware:
         """What boots from a disk."""
         return self.make_firmware()
+
+    @cached_property
+    def failover(self) -> Failover:
+        """Which NIC stands in for which."""
+        return self.make_failover()
+
+    @property
+    def has_failover(self) -> bool:
+        """Whether any NIC stands in for another."""
+        return "failover" in vars(self)
 
     @property
     def came_by_migration(self) -> bool:
@@ -249,11 +261,15 @@ class Board:
 
     async def add_device(
         self, kind: str, id: str | None, given: dict[str, Any], *, hotplug: bool, typed: bool = True
-    ) -> Device:
-        """Make a device and open it. Raises QMPError in QEMU's words.
+    ) -> Device | None:
+        """Make a device and open it; None for one that waits for its standby.
 
-        `typed`: the properties are JSON, not strings of a command line.
+        `typed`: the properties are JSON, not strings of a command line. Raises QMPError in
+        QEMU's words.
         """
+        is_primary = "failover_pair_id" in given
+        if is_primary and self.failover.hides(kind, id, given, typed=typed):
+            return None
         given = dict(given)
         at = {"bus": given.pop("bus")} if "bus" in given else {}  # no property of the type
         properties = {**self._check_properties(kind, given, typed), **at}
@@ -261,6 +277,8 @@ class Board:
         if made is None:
             raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
         bus = self._buses.find(kind, properties.get("bus"), made.BUS, hotplug=hotplug)
+        if is_primary:
+            self.failover.check(kind, bus.kind)
         if id is not None and any(device.id == id for device in self.devices):
             raise QMPError(f"Duplicate device ID '{id}'")
         device: Device = made(id, self._path(id), properties, self)
@@ -300,6 +318,8 @@ class Board:
 
     def close(self) -> None:
         """Give everything back, devices first."""
+        if self.has_failover:
+            self.failover.close()
         for device in reversed(self.devices):
             device.close()
         if "graph" in vars(self):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
     from qemu_sim.fds import Fd
+    from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.migration_settings import MigrationSettings
     from qemu_sim.machine.options import MachineOptions
@@ -67,6 +68,7 @@ class Machine:
         self.guest_load = options.guest_load()
         self.board.opens_late = self._opens_late
         self.board.make_firmware = self._make_firmware
+        self.board.make_failover = self._make_failover
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets, self.clock)
         self.cpus = CPUs(options)
@@ -299,8 +301,22 @@ class Machine:
 
     @property
     def devices(self) -> list[Device]:
-        """All devices, in order."""
-        return self.board.devices
+        """All devices that migrate, in order."""
+        board = self.board
+        return [each for each in board.devices if not self._stays_behind(each)]
+
+    def request_unplug(self) -> bool:
+        """Ask the guest to give back what stays behind; whether there is anything."""
+        return self.board.has_failover and self.board.failover.request_unplug()
+
+    async def unplug(self) -> None:
+        """Wait until the guest has given back what stays behind."""
+        await self.board.failover.unplug()
+
+    def plug_again(self) -> None:
+        """Give the guest again what was to stay behind."""
+        if self.board.has_failover:
+            self.board.failover.plug_again()
 
     @property
     def cpu_count(self) -> int:
@@ -394,6 +410,9 @@ class Machine:
         if "migration" in vars(self):
             self.migration.change()
 
+    def _stays_behind(self, device: Device) -> bool:
+        return self.board.has_failover and self.board.failover.stays_behind(device)
+
     def _given_away(self) -> list[str]:
         plan = self.migration.plan
         return [entry.device.name for entry in plan.transferred()] if plan else []
@@ -448,6 +467,11 @@ class Machine:
         from qemu_sim.machine.firmware import Firmware  # noqa: PLC0415 - only disks need it
 
         return Firmware(self.memory, self.clock, self.board.serial, self.suspend)
+
+    def _make_failover(self) -> Failover:
+        from qemu_sim.machine.failover import Failover  # noqa: PLC0415 - few NICs are paired
+
+        return Failover(self)
 
     def _sampled_memory(self) -> GuestMemory | None:
         return None if self.machine_type == "none" else self.board.memory

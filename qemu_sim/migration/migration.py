@@ -326,6 +326,9 @@ class Migration:
         if self._wants_postcopy:
             outgoing.start_postcopy()
         await outgoing.begin()
+        if self._machine.request_unplug():
+            await self._enter("wait-unplug")
+            await rest(self._machine.clock, self._machine.unplug())
         self._progress.activate(outgoing)
         await self._enter("active")
         await outgoing.copy_ram()

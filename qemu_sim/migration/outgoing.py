@@ -60,6 +60,15 @@ class Source(Side, Protocol):
     def migration_passed(self, count: int) -> None:
         """Tell that RAM was gone through for the `count`th time."""
 
+    def request_unplug(self) -> bool:
+        """Ask the guest to give back what stays behind; whether there is anything."""
+
+    async def unplug(self) -> None:
+        """Wait until the guest has given back what stays behind."""
+
+    def plug_again(self) -> None:
+        """Give the guest again what was to stay behind."""
+
     def stop_for_migration(self) -> None:
         """Halt the guest; the run state becomes finish-migrate."""
 
@@ -264,6 +273,7 @@ class Outgoing:
         One whose server fails stays silent; the others and the guest go on.
         """
         assert self.end.state == "kept"
+        self._machine.plug_again()
         for entry in self._quiet:
             assert entry.device.backend is not None
             entry.device.backend.unquiesce()

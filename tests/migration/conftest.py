@@ -176,6 +176,15 @@ class FakeMachine:
         self.log.append(f"resume {run_state}")
         self.state_name = run_state
 
+    def request_unplug(self) -> bool:
+        return False
+
+    async def unplug(self) -> None:
+        raise AssertionError
+
+    def plug_again(self) -> None:
+        pass
+
     def finish_migration(self) -> None:
         self.state_name = "postmigrate"
 

@@ -43,7 +43,7 @@ async def device_add(session: Session, device: str) -> str:
         raise QMPError("device_add not allowed while migrating")
     board = session.machine.board
     made = await board.add_device(driver, id, options, typed=False, hotplug=True)
-    if session.machine.is_running:
+    if made is not None and session.machine.is_running:
         made.run()
     return ""
 
