@@ -8,15 +8,17 @@ all those bytes are equal but for one step, where it is just now. It takes its m
 the guest's, so that a migration sends it again once the machine has stopped.
 
 A round takes 10 ms, in steps of a timer that exists only while the machine runs. A host
-that comes too late runs a slower guest: it makes up for one round at most.
+that comes too late runs a slower guest: it makes up for one round at most. So does
+auto-converge, which takes some of its time.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qemu_sim.clock import MILLISECOND, Clock, Timer
+from qemu_sim.clock import MILLISECOND, SECOND, Clock, Timer
 from qemu_sim.guest.boot_sector import Code
+from qemu_sim.migration.guest_load import GuestLoad, Writing
 
 if TYPE_CHECKING:
     from qemu_sim.virtio.memory import GuestMemory
@@ -25,6 +27,7 @@ FIRST, END, PAGE = 1 << 20, 100 << 20, 4096
 PAGES = (END - FIRST) // PAGE
 ROUND = 10 * MILLISECOND
 ROUNDS_A_SIGN = 64
+WRITING = Writing(rate=(END - FIRST) * SECOND // ROUND, span=END - FIRST)
 _PLUS_ONE = bytes((byte + 1) % 256 for byte in range(256))
 
 
@@ -38,6 +41,14 @@ class Surroundings(Protocol):
     @property
     def clock(self) -> Clock:
         """The machine's time."""
+
+    @property
+    def throttle(self) -> int:
+        """How much of its time is taken from the guest, in percent."""
+
+    @property
+    def load(self) -> GuestLoad:
+        """Where to note what is done to RAM."""
 
     def say(self, data: bytes) -> None:
         """Put `data` on the serial port."""
@@ -60,6 +71,7 @@ class PageWriter:
         self._since = 0
         self._timer: Timer | None = None
         machine.memory.claim(FIRST, END - FIRST)
+        machine.load.program = WRITING
 
     def reset(self) -> None:
         """Start from the top, as the firmware starts it; when it runs, if it does not."""
@@ -98,6 +110,7 @@ class PageWriter:
         """End it, and give its memory back."""
         self.halt()
         self._machine.memory.free(FIRST)
+        self._machine.load.program = None
 
     def _begin(self) -> None:
         self._begun, self._sleeps = True, False
@@ -119,7 +132,8 @@ class PageWriter:
     def _write_pages(self) -> None:
         """Do what a CPU would have done since the last time."""
         now = self._machine.clock.now()
-        left = min((now - self._since) * PAGES // ROUND, PAGES)
+        its_time = (now - self._since) * (100 - self._machine.throttle) // 100
+        left = min(its_time * PAGES // ROUND, PAGES)
         self._since = now
         while left and not self._sleeps:
             count = min(left, PAGES - self._page)

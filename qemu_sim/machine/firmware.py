@@ -9,8 +9,7 @@ other disk was before it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qemu_sim.errors import MigrationError
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from qemu_sim.block.node import Node
     from qemu_sim.clock import Clock
     from qemu_sim.guest.page_writer import PageWriter
+    from qemu_sim.migration.guest_load import GuestLoad
     from qemu_sim.virtio.memory import GuestMemory
 
 _SECTOR = 512
@@ -26,17 +26,45 @@ _SIGNATURE = b"\x55\xaa"
 _log = logging.getLogger(__name__)
 
 
+class Bootable(Protocol):
+    """What a program reaches of its machine."""
+
+    @property
+    def memory(self) -> GuestMemory:
+        """Guest RAM."""
+
+    @property
+    def clock(self) -> Clock:
+        """The machine's time."""
+
+    @property
+    def throttle(self) -> int:
+        """How much of its time is taken from the guest, in percent."""
+
+    @property
+    def guest_load(self) -> GuestLoad:
+        """What the guest does with its RAM."""
+
+    def suspend(self) -> None:
+        """Sleep until woken up."""
+
+
 class Firmware:
     """The firmware of one machine, and what it lets a program reach."""
 
-    def __init__(
-        self, memory: GuestMemory, clock: Clock, serial: Chardev | None, suspend: Callable[[], None]
-    ) -> None:
+    def __init__(self, machine: Bootable, serial: Chardev | None) -> None:
         """`serial` is what the first serial port leads to."""
-        self.memory = memory
-        self.clock = clock
-        self.suspend = suspend
+        self.memory = machine.memory
+        self.clock = machine.clock
+        self.load = machine.guest_load
+        self.suspend = machine.suspend
+        self._machine = machine
         self._serial = serial
+
+    @property
+    def throttle(self) -> int:
+        """How much of its time is taken from the guest, in percent."""
+        return self._machine.throttle
 
     def boot(self, node: Node) -> PageWriter | None:
         """Return the program of a disk that holds `node`; None if it is left alone."""

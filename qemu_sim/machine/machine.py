@@ -329,6 +329,11 @@ class Machine:
         return self.run_state.running
 
     @property
+    def throttle(self) -> int:
+        """How much of its time a migration takes from the guest, in percent."""
+        return self.migration.throttle if "migration" in vars(self) else 0
+
+    @property
     def state_name(self) -> str:
         """The run state by its QAPI name."""
         return self.run_state.value
@@ -466,7 +471,7 @@ class Machine:
     def _make_firmware(self) -> Firmware:
         from qemu_sim.machine.firmware import Firmware  # noqa: PLC0415 - only disks need it
 
-        return Firmware(self.memory, self.clock, self.board.serial, self.suspend)
+        return Firmware(self, self.board.serial)
 
     def _make_failover(self) -> Failover:
         from qemu_sim.machine.failover import Failover  # noqa: PLC0415 - few NICs are paired
@@ -477,7 +482,8 @@ class Machine:
         return None if self.machine_type == "none" else self.board.memory
 
     def _said_to_dirty(self, memory: GuestMemory, milliseconds: int) -> int:
-        return self.guest_load.dirtied(memory, milliseconds) if self.is_running else 0
+        its_share = milliseconds * (100 - self.throttle) // 100
+        return self.guest_load.dirtied(memory, its_share) if self.is_running else 0
 
     def _held(self, point: str) -> None:
         self.events.emit("X_SIM_MIGRATION_HELD", {"at": point})

@@ -149,6 +149,11 @@ class Migration:
         """A client has set something, or the guest has started or stopped."""
         self._progress.change()
 
+    @property
+    def throttle(self) -> int:
+        """How much of its time auto-converge takes from the guest, in percent."""
+        return self._progress.throttle
+
     def pause(self) -> bool:
         """Give up the channel of a postcopy migration; False when there is none to give up."""
         if self._postcopy is None or self.status.value != "postcopy-active":

@@ -56,6 +56,11 @@ class Progress:
         if self._outgoing is not None:
             self._outgoing.transfer.poll()
 
+    @property
+    def throttle(self) -> int:
+        """How much of its time is taken from the guest now, in percent."""
+        return 0 if self._outgoing is None else self._outgoing.transfer.throttle
+
     def stop(self) -> None:
         """The guest has stopped."""
         self._stopped = self._machine.clock.now()

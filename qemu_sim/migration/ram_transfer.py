@@ -117,6 +117,12 @@ class RamTransfer:
         if by_polls and moment is not None:  # there were enough of them: no time passes
             self._ahead += moment - now
 
+    @property
+    def throttle(self) -> int:
+        """How much of its time auto-converge takes from the guest, in percent."""
+        self.model.settle(self._now())
+        return self.model.throttle.percentage
+
     def amounts(self) -> Amounts:
         """Return how far it is."""
         return self.model.at(self._now())

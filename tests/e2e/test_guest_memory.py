@@ -17,6 +17,7 @@ from qemu_sim.testing import QMPError
 SIZE = 128 << 20
 MARKER, MARKED = 0xFEED_0123_4567_CAFE, FIRST + (3 << 20) + 1024  # the guest leaves it alone
 BREAK_OFF = {"capability": "pause-before-switchover", "state": True}
+HOPELESS = {"max-bandwidth": 3_000_000, "downtime-limit": 1}
 POSTCOPY = {"capability": "postcopy-ram", "state": True}
 
 
@@ -106,7 +107,10 @@ def switch(guest, *capabilities):
     guest.execute("migrate-set-capabilities", capabilities=list(capabilities))
 
 
-def migrate(source, destination):
+def migrate(source, destination, *, converges=True):
+    """Begin; the guest writes far more than the bandwidth, so only the limit lets it converge."""
+    limits = {"max-bandwidth": 1_000_000_000, "downtime-limit": 30_000} if converges else HOPELESS
+    source.execute("migrate-set-parameters", limits)
     source.execute("migrate", uri=destination.machine.listen())
 
 

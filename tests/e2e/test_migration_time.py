@@ -139,6 +139,23 @@ def test_auto_converge_slows_the_guest_down(pair):
     assert "cpu-throttle-percentage" not in info
 
 
+def test_a_guest_that_is_slowed_down_dirties_less(pair):
+    load = "guest-dirty-rate=8G,guest-ram-used=4G"
+    source, _ = pair(size="8G", sim=load, capabilities=["auto-converge"])
+    taken = 0
+    while not taken:
+        taken = advance(source, 0.5).get("cpu-throttle-percentage", 0)
+    source.execute("calc-dirty-rate", calc_time=125, calc_time_unit="millisecond")
+    advance(source, 0.125)
+    rate = source.execute("query-dirty-rate")["dirty-rate"]
+    assert rate == (8 << 10) * (100 - taken) // 100
+    source.execute("migrate_cancel")
+    source.wait_event("MIGRATION", status="cancelled")
+    source.execute("calc-dirty-rate", calc_time=125, calc_time_unit="millisecond")
+    advance(source, 0.125)
+    assert source.execute("query-dirty-rate")["dirty-rate"] == 8 << 10
+
+
 def test_xbzrle_tells_of_its_cache(pair):
     source, _ = pair(sim="guest-dirty-rate=900M,guest-ram-used=1G", capabilities=["xbzrle"])
     assert advance(source, 0.1)["xbzrle-cache"] == {

@@ -6,6 +6,7 @@ from qemu_sim.clock import ManualClock
 from qemu_sim.errors import MigrationError
 from qemu_sim.guest import boot_sector, page_writer
 from qemu_sim.guest.page_writer import END, FIRST, PAGE, PAGES, ROUND, PageWriter
+from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.virtio.memory import GuestMemory
 
 MIB = 1 << 20
@@ -20,6 +21,8 @@ class Surroundings:
     def __init__(self):
         self.memory = GuestMemory(128 * MIB, shared=False)
         self.clock = ManualClock()
+        self.load = GuestLoad()
+        self.throttle = 0
         self.said = b""
         self.suspended = False
         self.program = None
@@ -113,6 +116,21 @@ async def test_a_late_host_makes_up_for_one_round(machine):
     machine.clock._now += 20 * ROUND
     program.halt()
     assert machine.counts == bytes([1]) * PAGES
+
+
+async def test_auto_converge_slows_it_down(machine):
+    machine.throttle = 75
+    start(machine)
+    await machine.clock.advance(8 * ROUND)
+    assert machine.counts == bytes([2]) * PAGES
+
+
+async def test_it_notes_how_much_it_writes(machine):
+    program = start(machine)
+    assert machine.load.dirtied(machine.memory, 5) == (END - FIRST) // 2
+    assert machine.load.dirtied(machine.memory, 5000) == END - FIRST
+    program.close()
+    assert machine.load.dirtied(machine.memory, 5000) == 0
 
 
 async def test_it_suspends_once(machine):

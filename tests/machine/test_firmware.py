@@ -10,8 +10,22 @@ from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
 from qemu_sim.machine.firmware import Firmware
 from qemu_sim.machine.options import MachineOptions
+from qemu_sim.migration.guest_load import GuestLoad
 
 OTHER = b"\xeb\xfe".ljust(510, b"\0") + b"\x55\xaa"
+
+
+class Rest:
+    """What a board lacks to be a machine with firmware."""
+
+    throttle = 0
+
+    def __init__(self, board, clock):
+        self.memory, self.clock = board.memory, clock
+        self.guest_load = GuestLoad()
+
+    def suspend(self):
+        pytest.fail("nobody suspends here")
 
 
 class World:
@@ -29,7 +43,7 @@ class World:
         )
         self._boards.append(board)
         await board.plug_serial(ChardevFile("serial0", {"out": str(self.serial)}))
-        board.make_firmware = lambda: Firmware(board.memory, self.clock, board.serial, self.fail)
+        board.make_firmware = lambda: Firmware(Rest(board, self.clock), board.serial)
         for number, sector in enumerate(sectors):
             path = self._directory / f"disk{number}"
             path.write_bytes(sector)
@@ -39,9 +53,6 @@ class World:
                 "ide-hd", None, {"drive": f"n{number}", "bus": f"ide.{number}"}, hotplug=False
             )
         return board
-
-    def fail(self):
-        pytest.fail("nobody suspends here")
 
     def close(self):
         for board in self._boards:
