@@ -74,7 +74,7 @@ def _compat_chardev(reading: Reading, source: str, text: str, label: str) -> Non
 
 def _mon(reading: Reading, source: str, text: str) -> None:
     reading.given_defaults.add("monitor")
-    if reading.version >= _DEPRECATED_SINCE:
+    if reading.version >= _DEPRECATED_SINCE and reading.opts_source is None:
         reading.report.warn_once(source, _DEPRECATED)
     with blame(source):
         id, values = reading.opts(_MON, source, text)

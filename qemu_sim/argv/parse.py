@@ -16,7 +16,15 @@ from qemu_sim.argv.reading import Asked, Reader, Reading, not_simulated
 from qemu_sim.argv.report import Report
 from qemu_sim.machine.configuration import Configuration, MonitorSpec, StartError
 
+
+def _readconfig(reading: Reading, source: str, text: str) -> None:
+    from qemu_sim.argv import config_file  # noqa: PLC0415 - few command lines name one
+
+    config_file.read(reading, source, text, READERS)
+
+
 READERS: dict[str, Reader] = {
+    "readconfig": _readconfig,
     **machine.READERS,
     **parts.READERS,
     **drive.READERS,

@@ -17,6 +17,7 @@ from qemu_sim.qapi.opts import Group, Opts
 
 Reader = Callable[["Reading", str, str], None]
 _HELP = ("help", "?")
+_NEWER = (8, 0, 0)  # than 7.2, which gives no hints about what stands in a file
 
 
 class Asked(Exception):
@@ -33,9 +34,19 @@ class Asked(Exception):
 
 
 class Reading:
-    """The state between two options. `given_defaults` are the default devices replaced."""
+    """The state between two options. `given_defaults` are the default devices replaced.
 
-    __slots__ = ("configuration", "given_defaults", "guest_name_in_messages", "ids", "report")
+    While a configuration file is read, `opts_source` is what errors in QemuOpts are said of.
+    """
+
+    __slots__ = (
+        "configuration",
+        "given_defaults",
+        "guest_name_in_messages",
+        "ids",
+        "opts_source",
+        "report",
+    )
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -43,6 +54,7 @@ class Reading:
         self.given_defaults: set[str] = set()
         self.guest_name_in_messages = False
         self.ids: dict[str, set[str]] = {}
+        self.opts_source: str | None = None
 
     @property
     def profile(self) -> str | None:
@@ -64,10 +76,21 @@ class Reading:
         """Read a QemuOpts text; its ID is unique in its group. Raises QMPError."""
         if text in _HELP and group.implied is not None:
             raise Asked(group.name)
-        found = group.parse(text, lambda warning: self.report.warn(source, warning))
-        if found.id is not None:
-            self.claim_id(group.name, found.id)
+        try:
+            found = group.parse(text, lambda warning: self.report.warn(source, warning))
+            if found.id is not None:
+                self.claim_id(group.name, found.id)
+        except QMPError as error:
+            if self.opts_source is None:
+                raise
+            words, _, hint = str(error).partition("\n")
+            hinted = bool(hint) and self.version >= _NEWER
+            raise self.opts_error(f"{words}\n{hint}" if hinted else words) from None
         return found
+
+    def opts_error(self, text: str) -> StartError:
+        """Return the error about a group of a configuration file."""
+        return StartError(f"{self.opts_source}: {text}" if self.opts_source else text)
 
     def claim_id(self, group: str, id: str) -> None:
         """Raise QMPError in QEMU's words if `id` names another `group` already."""

@@ -11,9 +11,12 @@ import time
 
 
 class Report:
-    """Where complaints go. -msg sets `timestamps` and `guest_name`."""
+    """Where complaints go. -msg sets `timestamps` and `guest_name`.
 
-    __slots__ = ("guest_name", "program", "said", "timestamps")
+    `files` are the configuration files read: a place in one follows the program without a gap.
+    """
+
+    __slots__ = ("files", "guest_name", "program", "said", "timestamps")
 
     def __init__(self, argv0: str) -> None:
         """Messages begin with the last part of `argv0`, the name this was called by."""
@@ -21,10 +24,12 @@ class Report:
         self.timestamps = False
         self.guest_name: str | None = None
         self.said: set[str] = set()
+        self.files: set[str] = set()
 
     def line(self, text: str) -> str:
         """Return `text` as one message, complete with its line end."""
-        return f"{self._timestamp()}{self._guest()}{self.program}: {text}\n"
+        gap = "" if any(text.startswith(f"{path}:") for path in self.files) else " "
+        return f"{self._timestamp()}{self._guest()}{self.program}:{gap}{text}\n"
 
     def say(self, text: str) -> None:
         """Write one message."""

@@ -53,6 +53,7 @@ SIMULATED: dict[str, Option] = {
     "incoming": ("defer|uri|channel", "wait for a migration"),
     "pidfile": ("file", "write the process ID to a file and lock it"),
     "daemonize": (None, "go to the background when everything listens"),
+    "readconfig": ("file", "read options from a file: groups under headings"),
     "msg": ("[timestamp=on|off][,guest-name=on|off]", "what messages begin with"),
     "run-with": ("[exit-with-parent=on|off][,async-teardown=on|off]", "life of the process"),
     "action": ("event=action[,...]", "what follows reboot, shutdown, panic or watchdog"),
@@ -68,7 +69,7 @@ SIMULATED: dict[str, Option] = {
 
 HARMLESS: dict[str, Option] = {
     "nodefaults": (None, "there are no default devices here in any case"),
-    "no-user-config": (None, "no configuration file is read in any case"),
+    "no-user-config": (None, "no file is read unless -readconfig names it"),
     "nographic": (None, _NO_SCREEN),
     "display": ("none", _NO_SCREEN),
     "vga": ("none", _NO_SCREEN),
@@ -111,7 +112,7 @@ UNSIMULATED = {
             *("mtdblock", "sd", "fsdev", "virtfs", "iscsi", "usbdevice", "spice"),
             *("acpitable", "tpmdev", "pflash", "shim", "dtb", "fw_cfg", "debugcon"),
             *("gdb", "d", "D", "dfilter", "xen-domid", "loadvm", "option-rom", "icount", "echr"),
-            *("readconfig", "trace", "plugin", "dump-vmstate", "prom-env", "semihosting-config"),
+            *("trace", "plugin", "dump-vmstate", "prom-env", "semihosting-config"),
             "g",
         ),
         True,

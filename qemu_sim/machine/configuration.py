@@ -30,6 +30,8 @@ class StartError(Exception):
 class Given(NamedTuple):
     """One option: `source` as written ("-device foo,id=a"), `values` as read.
 
+    Of an option in a configuration file the source is the file and a line in it, or nothing.
+
     `typed` tells JSON, whose values have types, from `key=value`, whose values are strings.
     """
 
@@ -43,7 +45,7 @@ class Given(NamedTuple):
         try:
             yield
         except QMPError as error:
-            raise StartError(f"{self.source}: {error}") from None
+            raise StartError(f"{self.source}: {error}" if self.source else str(error)) from None
 
 
 class MonitorSpec(NamedTuple):
