@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.errors import LoadError
 from qemu_sim.wire import vmconfiguration, vmstream
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qemu_sim.wire.vmstream import Reader
 
 _VERSION = 1
+_DESCRIBED_SINCE = (8, 2, 0)
 _log = logging.getLogger(__name__)
 _HOOK_FAILED = "post load hook failed for: configuration, version_id: 1, minimum_version: 0"
 _MUST_AGREE = ("x-ignore-shared", "mapped-ram")
@@ -25,16 +26,59 @@ _MUST_AGREE = ("x-ignore-shared", "mapped-ram")
 
 def section(machine: Side) -> bytes:
     """Return the source's configuration section."""
-    subsections = []
+    parts = [
+        vmstream.subsection(part.name, _VERSION, part.payload) for part in _subsections(machine)
+    ]
+    return vmstream.configuration(machine.machine_type, parts)
+
+
+def described(machine: Side) -> dict[str, Any]:
+    """Return what the stream's description has on the section: nothing, by an older QEMU."""
+    if machine.version < _DESCRIBED_SINCE:
+        return {}
+    name = machine.machine_type.encode()
+    configuration: dict[str, Any] = {
+        "vmsd_name": "configuration",
+        "version": _VERSION,
+        "fields": [
+            {"name": "len", "type": "uint32", "size": 4},
+            {"name": "name", "type": "buffer", "size": len(name)},
+        ],
+    }
+    subsections = [
+        {"vmsd_name": part.name, "version": _VERSION, "fields": part.fields}
+        for part in _subsections(machine)
+    ]
+    if subsections:
+        configuration["subsections"] = subsections
+    return {"configuration": configuration}
+
+
+class _Subsection(NamedTuple):
+    """What only some streams have, and what their description says of it."""
+
+    name: str
+    payload: bytes
+    fields: list[dict[str, Any]]
+
+
+def _subsections(machine: Side) -> list[_Subsection]:
+    found = []
     agreed = _must_agree(machine)
     if agreed:
         texts = [bytes([len(name)]) + name.encode() for name in agreed]
         payload = len(texts).to_bytes(4, "big") + b"".join(texts)
-        subsections.append(vmstream.subsection(vmconfiguration.CAPABILITIES, _VERSION, payload))
+        many = {"array_len": len(texts)} if len(texts) > 1 else {}
+        fields: list[dict[str, Any]] = [
+            {"name": "caps_count", "type": "uint32", "size": 4},
+            {"name": "capabilities", **many, "type": "capability", "size": len(texts[0])},
+        ]
+        found.append(_Subsection(vmconfiguration.CAPABILITIES, payload, fields))
     if machine.uuid is not None and machine.capabilities.enabled("validate-uuid"):
         own = uuid.UUID(machine.uuid).bytes
-        subsections.append(vmstream.subsection(vmconfiguration.UUID, _VERSION, own))
-    return vmstream.configuration(machine.machine_type, subsections)
+        fields = [{"name": "uuid.data", "array_len": len(own), "type": "uint8", "size": 1}]
+        found.append(_Subsection(vmconfiguration.UUID, own, fields))
+    return found
 
 
 async def begin(reader: Reader, machine: Side) -> None:

@@ -205,7 +205,7 @@ class Outgoing:
         self._send_backends()
         await self.stream.flush()
         self._dialogue.end_state()
-        self._sections.close()
+        self._sections.close(configuration.described(self._machine))
 
     async def write_devices(self, sections: Sections) -> None:
         """Write the run state and each device's own state, with the TAPs a plain stream carries."""

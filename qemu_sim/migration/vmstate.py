@@ -30,6 +30,13 @@ RAM = "ram"
 VERSION = 1
 _NO_FDS = "Channel does not support file descriptor passing: Invalid argument"
 RAM_VERSION = 4
+_GLOBAL_STATE_FIELDS: list[dict[str, Any]] = [
+    {"name": "size", "type": "uint32", "size": 4},
+    {"name": "runstate", "type": "buffer", "size": 32},
+    {"name": "has_vm_was_suspended", "type": "uint8", "size": 1},
+    {"name": "vm_was_suspended", "type": "uint8", "size": 1},
+    {"name": "unused", "type": "buffer", "size": 66},
+]
 _SOURCE_STATES = ("running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown")
 
 
@@ -82,11 +89,7 @@ class Sections:
         payload = vmstream.global_state(run_state, asleep=asleep)
         head = vmstream.section_start(section)
         self._stream.write(head + payload + vmstream.footer(section.id))
-        fields = [
-            {"name": "size", "type": "uint32", "size": 4},
-            {"name": "runstate", "type": "buffer", "size": len(payload) - 4},
-        ]
-        self._describe(section, fields)
+        self._describe(section, _GLOBAL_STATE_FIELDS)
 
     def write_backend(
         self, name: str, state: dict[str, Any], fds: list[TaggedFd], riders: list[list[Fd]]
@@ -113,10 +116,10 @@ class Sections:
         self._stream.write(head + payload + vmstream.footer(section.id))
         return section.id
 
-    def close(self) -> None:
-        """Write the end of the sections and their description."""
+    def close(self, configuration: dict[str, Any]) -> None:
+        """Write the end of the sections, and the description, which begins with `configuration`."""
         end = bytes([vmstream.EOF])
-        self._stream.write(end + vmstream.description(self._described))
+        self._stream.write(end + vmstream.description(configuration, self._described))
 
     def _write_queues(self, tap: Carried) -> None:
         for index in range(len(tap.states)):

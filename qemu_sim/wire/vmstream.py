@@ -200,9 +200,9 @@ def state(value: dict[str, Any]) -> bytes:
     return _U32.pack(len(text)) + text
 
 
-def description(devices: list[dict[str, Any]]) -> bytes:
+def description(configuration: dict[str, Any], devices: list[dict[str, Any]]) -> bytes:
     """Return the closing JSON description of what the sections held."""
-    text = _encode({"page_size": 4096, "devices": devices}).encode()
+    text = _encode({**configuration, "page_size": 4096, "devices": devices}).encode()
     return bytes([VMDESCRIPTION]) + _U32.pack(len(text)) + text
 
 

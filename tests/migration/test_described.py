@@ -7,6 +7,7 @@ command, and reads each device's section by its description.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 
 import pytest
@@ -17,11 +18,13 @@ LOOKED_THROUGH = 10 << 20  # bytes from the end
 
 
 @pytest.fixture
-async def recorded(make_pair):
+async def recorded(make_pair, monkeypatch):
     """Record what a source sends to a peer that only listens."""
 
-    async def record(*capabilities):
+    async def record(*capabilities, version=(11, 1, 3)):
         pair = await make_pair({"nic0": 2, "nic1": 1}, shared=False)
+        monkeypatch.setattr(type(pair.source), "version", version)
+        pair.source.machine_type = "pc-i440fx-11.1"
         pair.source.capabilities.names |= set(capabilities)
         pair.source.uuid = "11111111-1111-1111-1111-111111111111"
         pair.source.memory.write(5000, b"kept")
@@ -62,3 +65,24 @@ async def test_what_it_holds(recorded):
     parts = [item.part for item in items if isinstance(item, vmfile.RamPart)]
     assert parts[0].blocks == {"pc.ram": 1 << 20}
     assert sum(part.pages["pc.ram", "pages"] for part in parts) >= 1
+
+
+@pytest.mark.parametrize(
+    ("like", "capabilities"),
+    [
+        ("11.1-pc", ()),
+        ("11.1-mapped-ram", ("mapped-ram",)),
+        ("11.1-shared", ("x-ignore-shared", "validate-uuid")),
+        ("7.2-shared", ("x-ignore-shared", "validate-uuid")),
+    ],
+)
+async def test_the_configuration_is_described_as_a_real_qemu_does_it(
+    recorded, golden_stream, like, capabilities
+):
+    real = golden_stream(like)
+    ours = await recorded(*capabilities, version=tuple(map(int, like.partition("-")[0].split("."))))
+    assert description(ours).get("configuration") == description(real).get("configuration")
+
+
+def description(stream):
+    return json.loads(stream[stream.find(b"{", stream.rfind(b"\0")) :])
