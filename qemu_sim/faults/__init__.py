@@ -1,8 +1,8 @@
 """What may go wrong on purpose, one fault a file.
 
 A fault is a class with a TYPE (file name = QMP name) and, for what strikes at a point of
-a migration, `POINT` (where it stands unless told otherwise) and `strike`; for what
-changes the descriptors of a device on their way out, `tamper`.
+a migration, `POINT` (where it stands unless told otherwise), `NOT_AT` (where it makes no
+sense) and `strike`; for what changes the descriptors of a device on their way out, `tamper`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ def arm(hooks: Hooks, name: str, at: str | None = None) -> None:
         if at is not None:
             raise QMPError(f"fault '{name}' strikes when descriptors are sent, not at '{at}'")
         hooks.arm_descriptors(fault.tamper)
-    else:
-        hooks.arm(at or fault.POINT, fault.strike)
+        return
+    if at in fault.NOT_AT:
+        raise QMPError(f"fault '{name}' has nothing to break at '{at}'")
+    hooks.arm(at or fault.POINT, fault.strike)
 
 
 def arm_text(hooks: Hooks, text: str) -> None:

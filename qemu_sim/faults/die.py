@@ -12,6 +12,7 @@ class Die:
 
     TYPE = "die"
     POINT = "descriptors-sent"
+    NOT_AT = ()
 
     async def strike(self) -> None:
         """Kill this process."""

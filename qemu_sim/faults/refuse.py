@@ -10,6 +10,7 @@ class Refuse:
 
     TYPE = "refuse"
     POINT = "commit-received"
+    NOT_AT = ("cancelling", "failing")  # it has failed already
 
     async def strike(self) -> None:
         """Fail the migration here."""

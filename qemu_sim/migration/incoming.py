@@ -10,25 +10,15 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from qemu_sim.errors import LoadError, MigrationError, QMPError, WireError
-from qemu_sim.migration import configuration, foreign, ram
-from qemu_sim.migration.carried import Arrivals
+from qemu_sim.migration import configuration
 from qemu_sim.migration.ownership import ONE_WAY, RETURN_PATH, End
-from qemu_sim.migration.ram_blocks import RamBlocks
-from qemu_sim.migration.side import Side
-from qemu_sim.migration.skipped import Skipped
+from qemu_sim.migration.section_loader import SectionLoader
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.take_over import TakeOver
-from qemu_sim.migration.vmstate import (
-    BACKEND_SUFFIX,
-    GLOBAL_STATE,
-    RAM,
-    load_device,
-    read_description,
-    read_run_state,
-)
+from qemu_sim.migration.vmstate import read_description
 from qemu_sim.wire import vmstream
 from qemu_sim.wire.bytes_reader import BytesReader
 
@@ -36,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from qemu_sim.migration.postcopy_source import Enter
+    from qemu_sim.migration.side import DestinationMachine
+    from qemu_sim.migration.skipped import Skipped
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Plan
     from qemu_sim.wire.vmstream import Reader
@@ -43,48 +35,28 @@ if TYPE_CHECKING:
 _U32 = struct.Struct(">I")
 
 
-class Destination(Side, Protocol):
-    """What the destination of a migration needs of its machine."""
-
-    @property
-    def transfer_by_default(self) -> bool:
-        """What `backend-transfer=auto` means for this machine type."""
-
-    @property
-    def cpu_count(self) -> int:
-        """How many CPUs the guest has."""
-
-    def continue_as(self, run_state: str, *, asleep: bool) -> None:
-        """Go on in the source's run state (RESUME when that is running or suspended).
-
-        `asleep`: the guest that is stopped slept before.
-        """
-
-
 class Incoming:
     """Reads one machine from a stream."""
 
-    def __init__(self, machine: Destination, stream: Stream, enter: Enter) -> None:
+    def __init__(self, machine: DestinationMachine, stream: Stream, enter: Enter) -> None:
         self._machine = machine
         self._stream = stream
         self._enter = enter
         self.in_postcopy = False
-        self._by_path = {device.path: device for device in machine.devices}
-        self._ids: dict[int, vmstream.Section] = {}
         self._opened = False
-        self._run_state = "running", False
         self._stopped_at_ns: int | None = None
-        self._take_over: TakeOver | None = None
-        self._ram_ended = self._described = False
-        self.skipped = Skipped()
-        self._blocks = RamBlocks(machine.memory, self.skipped.pages)
-        self._arrivals = Arrivals(machine, stream)
+        self._sections = SectionLoader(machine, stream)
         self._end = End(ONE_WAY.destination)
 
     @property
     def plan(self) -> Plan | None:
         """What becomes of each backend, if the source wants to hand any over."""
         return None if self._take_over is None else self._take_over.plan
+
+    @property
+    def skipped(self) -> Skipped:
+        """What a real QEMU's stream had that is not simulated."""
+        return self._sections.skipped
 
     @property
     def holding(self) -> bool:
@@ -112,14 +84,15 @@ class Incoming:
         """Read from the next section on."""
         while await self._item(self._stream):
             pass
-        if not (self.in_postcopy or self._described):
+        if not (self.in_postcopy or self._sections.is_described):
             await read_description(self._stream)
             self._stream.patient = False
-        self._arrivals.complete()
+        self._sections.arrivals.complete()
 
     def attach(self, stream: Stream) -> None:
         """Go on reading from a new channel, in postcopy."""
         self._stream = stream
+        self._sections.attach(stream)
         stream.patient = True
 
     async def take_over(self) -> None:
@@ -142,8 +115,8 @@ class Incoming:
         self._stream.eager = False
         if self._take_over is not None:
             self._take_over.activate()
-        self._arrivals.activate()
-        run_state, asleep = self._run_state
+        self._sections.arrivals.activate()
+        run_state, asleep = self._sections.run_state
         self._machine.continue_as(run_state, asleep=asleep)
         if self._take_over is not None and self._stopped_at_ns is not None:
             # Both ends are on one host, and so on one monotonic clock.
@@ -167,11 +140,15 @@ class Incoming:
         """Close what was adopted: the source owns it still."""
         if self._take_over is not None:
             self._take_over.give_up()
-        self._arrivals.give_up()
+        self._sections.arrivals.give_up()
 
     def close(self) -> None:
         """End the connection."""
         self._stream.close()
+
+    @property
+    def _take_over(self) -> TakeOver | None:
+        return self._sections.take_over
 
     async def _item(self, reader: Reader) -> bool:
         """Read one section, or part of one, or a command; False at the end."""
@@ -181,10 +158,13 @@ class Incoming:
         elif kind == vmstream.COMMAND:
             await self._command(await vmstream.read_message(reader))
         elif kind in (vmstream.START, vmstream.FULL):
-            return await self._section(reader, await vmstream.read_section(reader, kind))
+            section = await vmstream.read_section(reader, kind)
+            if not self._opened:
+                await self._open()
+            return await self._sections.load(reader, section)
         elif kind in (vmstream.PART, vmstream.END):
-            await self._ram_part(await vmstream.read_u32(reader))
-            self._ram_ended = kind == vmstream.END
+            section_id = await vmstream.read_u32(reader)
+            await self._sections.load_ram(section_id, is_last=kind == vmstream.END)
         elif kind != vmstream.EOF:
             raise vmstream.unknown_kind(kind)
         return kind != vmstream.EOF
@@ -195,8 +175,9 @@ class Incoming:
             raise said(message)
         negotiates = self._machine.dialect.NEGOTIATES and not self._opened
         if message.code == vmstream.COMMAND_OFFER and negotiates:
-            self._take_over = TakeOver(self._machine, self._stream, self._by_path)
-            await self._take_over.answer(message.body, self._open)
+            take_over = TakeOver(self._machine, self._stream, self._sections.by_path)
+            self._sections.take_over = take_over
+            await take_over.answer(message.body, self._open)
             return
         act = self._COMMANDS.get(message.code)
         if act is None:
@@ -266,74 +247,6 @@ class Incoming:
                     await device.open()
                 except QMPError as error:
                     raise MigrationError(f"Device '{device.name}': {error}") from None
-
-    async def _section(self, reader: Reader, section: vmstream.Section) -> bool:
-        """Read a section; False if it and all behind it were a real QEMU's."""
-        if not self._opened:
-            await self._open()
-        self._ids[section.id] = section
-        name = section.name
-        self._stream.trace("in", {"section": name}, 0)
-        if name == RAM:
-            await ram.load(self._stream, self._machine.memory, self._blocks)
-        elif name == GLOBAL_STATE:
-            self._run_state = await read_run_state(reader)
-            self._stream.eager = self.plan is not None  # the guest stands still
-        elif name.removesuffix(BACKEND_SUFFIX) in self._by_path:
-            await self._device(reader, name)
-        elif self._arrivals.knows(section):
-            await self._arrivals.read_own(reader, section)
-        elif self._is_foreign(section):
-            await self._skip_from(reader, section)
-            return False
-        else:
-            raise _unknown_section(section)
-        await vmstream.read_footer(reader, section)
-        return True
-
-    def _is_foreign(self, section: vmstream.Section) -> bool:
-        if self._take_over is not None or self._arrivals.are_named_by(section):
-            return False
-        return foreign.is_foreign(section)
-
-    async def _skip_from(self, reader: Reader, section: vmstream.Section) -> None:
-        """Read the rest of a real QEMU's stream; of its devices, take the run state."""
-        if reader is not self._stream or not self._ram_ended:
-            raise WireError(
-                f"section '{section.name}' of another QEMU comes where nothing says "
-                "how long it is: before the end of guest RAM, or in postcopy"
-            )
-        run_state = await foreign.skip_rest(self._stream, section, self.skipped)
-        if run_state is not None:
-            self._run_state = run_state
-        self._stream.patient, self._described = False, True
-
-    async def _ram_part(self, section_id: int) -> None:
-        section = self._ids.get(section_id)
-        if section is None or section.name != RAM:
-            raise vmstream.unknown_id(section_id)
-        await ram.load(self._stream, self._machine.memory, self._blocks)
-        await vmstream.read_footer(self._stream, section)
-
-    async def _device(self, reader: Reader, name: str) -> None:
-        device = self._by_path[name.removesuffix(BACKEND_SUFFIX)]
-        if not name.endswith(BACKEND_SUFFIX):
-            state = await vmstream.read_state(reader)
-            await self._arrivals.read_behind(reader, device)
-            load_device(device, state)
-            await self._machine.hooks.reach("device-loaded")
-        elif self._take_over is None:
-            raise WireError(f"Device '{device.name}' was not agreed to be transferred")
-        else:
-            await self._take_over.adopt(device)
-
-
-def _unknown_section(section: vmstream.Section) -> LoadError:
-    text = (
-        f"section or instance '{section.name}' {section.instance}. Make sure that your "
-        "current VM setup matches your saved VM setup, including any hotplugged devices"
-    )
-    return LoadError(f"Unknown {text}", older=f"Unknown savevm {text}")
 
 
 def _unknown_command(message: vmstream.Message) -> LoadError:

@@ -8,69 +8,30 @@ when it fails is what `ownership.py` says of where its `end` stands.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Protocol
 
 from qemu_sim.errors import QMPError
-from qemu_sim.migration import configuration, ram
+from qemu_sim.migration import configuration
 from qemu_sim.migration.carried import taken_along
 from qemu_sim.migration.hand_over import HandOver
 from qemu_sim.migration.plain import Plain
-from qemu_sim.migration.ram_transfer import RamTransfer
-from qemu_sim.migration.side import Side
+from qemu_sim.migration.ram_sender import RamSender
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, Sections
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from qemu_sim.clock import Clock
-    from qemu_sim.migration.guest_load import GuestLoad
     from qemu_sim.migration.ownership import End
     from qemu_sim.migration.postcopy_source import Package
+    from qemu_sim.migration.ram_transfer import RamTransfer
+    from qemu_sim.migration.side import SourceMachine
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Entry, Plan, Transferable
 
 _LIVE = ("running", "suspended")
 _log = logging.getLogger(__name__)
-_BEAT = 0.25  # of the time for which a silent peer is waited for
-
-
-class Source(Side, Protocol):
-    """What the source of a migration needs of its machine."""
-
-    @property
-    def state_name(self) -> str:
-        """The run state, as the destination is to continue in."""
-
-    @property
-    def asleep(self) -> bool:
-        """Whether it stopped a guest that slept."""
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the guest runs."""
-
-    @property
-    def guest_load(self) -> GuestLoad:
-        """What the guest is said to do with its RAM."""
-
-    def migration_passed(self, count: int) -> None:
-        """Tell that RAM was gone through for the `count`th time."""
-
-    def request_unplug(self) -> bool:
-        """Ask the guest to give back what stays behind; whether there is anything."""
-
-    async def unplug(self) -> None:
-        """Wait until the guest has given back what stays behind."""
-
-    def plug_again(self) -> None:
-        """Give the guest again what was to stay behind."""
-
-    def stop_for_migration(self) -> None:
-        """Halt the guest; the run state becomes finish-migrate."""
 
 
 class Dialogue(Protocol):
@@ -98,14 +59,13 @@ class Dialogue(Protocol):
 class Outgoing:
     """Writes one machine to a stream; `plan` is None for a migration without hand-over."""
 
-    def __init__(self, machine: Source, stream: Stream, plan: Plan | None) -> None:
+    def __init__(self, machine: SourceMachine, stream: Stream, plan: Plan | None) -> None:
         self._machine = machine
         self.stream = stream
         self.plan = plan
         self.stopped = False
         self.state_name = ""
-        self._transfer: RamTransfer | None = None
-        self._page_bytes = 0
+        self._ram: RamSender | None = None
         self._wants_postcopy = False
         self.stopped_at_ns: int | None = None
         self._plain = Plain(machine.capabilities, stream)
@@ -113,7 +73,6 @@ class Outgoing:
         self._moving: list[Entry] = []
         self._quiet: list[Entry] = []
         self._drained: list[Transferable] = []
-        self._ram_id = 0
         self._sections = Sections(stream)
 
     @property
@@ -134,19 +93,18 @@ class Outgoing:
     def start_postcopy(self) -> None:
         """Let the destination start before it has all of RAM."""
         self._wants_postcopy = True
-        if self._transfer is not None:
-            self._transfer.interrupt()
+        if self._ram is not None:
+            self._ram.transfer.interrupt()
 
     @property
     def transfer(self) -> RamTransfer:
         """How RAM gets on, from `begin` on."""
-        assert self._transfer is not None
-        return self._transfer
+        return self._sender.transfer
 
     @property
     def other_bytes(self) -> int:
         """Bytes written to the channel so far that are not RAM."""
-        return self.stream.sent_bytes - self._page_bytes
+        return self.stream.sent_bytes - self._sender.page_bytes
 
     async def begin(self) -> None:
         """Send the header and agree with the destination; the machine runs on."""
@@ -155,26 +113,18 @@ class Outgoing:
         self.stream.write(vmstream.HEADER + configuration.section(machine))
         await self._dialogue.open()
         self._moving = [] if self.plan is None else self.plan.transferred()
-        self._transfer = RamTransfer(machine, travels=self._dialogue.ram_travels)
-        self.stream.on_end = self._transfer.alarm.ring
+        self._ram = RamSender(machine, self.stream, travels=self._dialogue.ram_travels)
 
     async def copy_ram(self) -> None:
-        """Send guest RAM while the machine runs, until the rest is small enough.
-
-        Its pages are really sent once; how long all of it would take is the model's word.
-        """
-        memory, transfer = self._machine.memory, self.transfer
-        transfer.begin()
+        """Send guest RAM while the machine runs, until the rest is small enough."""
+        sender = self._sender
+        sender.transfer.begin()
         if self._wants_postcopy:
-            transfer.interrupt()
-        self.stream.phase = "the destination to take guest RAM"
-        self._ram_id = self._sections.start_ram(ram.setup(memory))
-        if not self._dialogue.ram_travels:
-            await self._send_pages(vmstream.PART, memory.extents())
-        await self.stream.flush()
+            sender.transfer.interrupt()
+        await sender.begin(self._sections)
         await self._dialogue.before_stop()
-        while not self._wants_postcopy and transfer.advance():
-            await self._wait_for_more()
+        while not self._wants_postcopy and sender.transfer.advance():
+            await sender.wait_for_more()
 
     async def stop(self) -> None:
         """Stop the machine; finish what stays behind, keep quiet what travels."""
@@ -195,12 +145,7 @@ class Outgoing:
 
     async def send_devices(self) -> None:
         """Send the rest of RAM, device state, and the descriptors that travel."""
-        self.transfer.send_rest("downtime")
-        await self._send_rest()
-        if self._dialogue.ram_travels:
-            self._end_ram()
-        else:  # the guest uses nothing that it did not allocate
-            await self._send_pages(vmstream.END, self._machine.memory.allocated())
+        await self._sender.finish()
         await self.write_devices(self._sections)
         self._send_backends()
         await self.stream.flush()
@@ -223,8 +168,7 @@ class Outgoing:
 
     async def send_used_pages(self) -> None:
         """Send each page that the guest uses, before it runs elsewhere."""
-        await self._send_pages(vmstream.PART, self._machine.memory.allocated())
-        await self.stream.flush()
+        await self._sender.send_used()
 
     async def send_package(self, package: Package) -> None:
         """Fill and send `package`, at whose end the destination runs. No way back behind it."""
@@ -238,8 +182,8 @@ class Outgoing:
         """Send the rest of RAM, and hear that the destination has it all."""
         self.transfer.go_on()
         try:
-            await self._send_rest()
-            self._end_ram()
+            await self._sender.wait()
+            self._sender.end()
             self.stream.write(bytes([vmstream.EOF]))
             await self._dialogue.finish(self.stopped_at_ns)
         finally:
@@ -248,7 +192,7 @@ class Outgoing:
     async def resume(self, stream: Stream) -> None:
         """Go on over a new channel, once the destination does."""
         self.stream = stream
-        stream.on_end = self.transfer.alarm.ring
+        self._sender.attach(stream)
         self._plain.attach(stream)
         await self._plain.resume()
 
@@ -292,6 +236,11 @@ class Outgoing:
         """End the connection."""
         self.stream.close()
 
+    @property
+    def _sender(self) -> RamSender:
+        assert self._ram is not None
+        return self._ram
+
     async def _drain(self) -> None:
         moving = {entry.device.path for entry in self._moving}
         for device in self._machine.devices:
@@ -312,31 +261,3 @@ class Outgoing:
                 name = entry.device.path + BACKEND_SUFFIX
                 state, fds = states[entry.device.name]
                 self._sections.write_backend(name, state, fds, sent[entry.device.name])
-
-    async def _send_rest(self) -> None:
-        while self.transfer.advance():
-            await self._wait_for_more()
-
-    async def _wait_for_more(self) -> None:
-        """Wait for the RAM model; meanwhile show a sign of life, and look for one."""
-        alarm, loop = self.transfer.alarm, asyncio.get_running_loop()
-        beat = loop.call_later(self.stream.timeout * _BEAT, alarm.ring)
-        try:
-            await alarm.wait(self.transfer.moment)
-        finally:
-            beat.cancel()
-        self.stream.check_open()
-        await self._send_pages(vmstream.PART, ())
-
-    async def _send_pages(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
-        self.stream.write(vmstream.section_part(kind, self._ram_id))
-        for pieces in ram.pages(self._machine.memory, extents):
-            self.stream.write_pieces(pieces)
-            self._page_bytes += sum(map(len, pieces))
-            await self.stream.flush()
-        self.stream.write(ram.END_OF_PART + vmstream.footer(self._ram_id))
-        await self.stream.flush()
-
-    def _end_ram(self) -> None:
-        head = vmstream.section_part(vmstream.END, self._ram_id)
-        self.stream.write(head + ram.END_OF_PART + vmstream.footer(self._ram_id))

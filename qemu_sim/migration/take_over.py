@@ -19,7 +19,7 @@ from qemu_sim.migration.vmstate import read_backend
 from qemu_sim.wire import vmstream
 
 if TYPE_CHECKING:
-    from qemu_sim.migration.incoming import Destination
+    from qemu_sim.migration.side import DestinationMachine
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Transferable
 
@@ -34,7 +34,7 @@ class TakeOver:
     """What a destination hears and answers when backends may travel to it."""
 
     def __init__(
-        self, machine: Destination, stream: Stream, devices: Mapping[str, Transferable]
+        self, machine: DestinationMachine, stream: Stream, devices: Mapping[str, Transferable]
     ) -> None:
         """`devices` are ours by QOM path."""
         self._machine = machine

@@ -129,6 +129,7 @@ class FakeMachine:
     memory: GuestMemory
     machine_type: str = "fake-1.0"
     uuid: str | None = None
+    version: tuple[int, int, int] = (11, 1, 3)
     capabilities: FakeCapabilities = field(default_factory=FakeCapabilities)
     transfer_by_default: bool = True
     cpu_count: int = 2
@@ -149,10 +150,6 @@ class FakeMachine:
         self.migration = Migration(self, phase_timeout=2.0, statuses=lambda: STATUSES)
         self.dialect = Dialect(SimpleNamespace(netdevs={}))
         self.dialect.NEGOTIATES = True
-
-    @property
-    def version(self) -> tuple[int, int, int]:
-        return (11, 1, 3)
 
     @property
     def is_running(self) -> bool:

@@ -34,7 +34,8 @@ class Chance:
             for point in self.random.sample(sorted(set(POINTS) - set(RARE_POINTS)), 2):
                 side.hooks.hold(point)
         if self.random.random() < 0.2:
-            faults.arm(self.random.choice(self.sides).hooks, "refuse", self.random.choice(POINTS))
+            point = self.random.choice(sorted(set(POINTS) - {"cancelling", "failing"}))
+            faults.arm(self.random.choice(self.sides).hooks, "refuse", point)
 
     async def befall(self):
         side = self.random.choice(self.sides)
@@ -58,12 +59,11 @@ class Chance:
 
     async def cut(self, side):
         """The channel breaks."""
-        migration = side.migration
-        stream = None
-        if migration._outgoing is not None:
-            stream = migration._outgoing.stream
-        elif migration._incoming is not None:
-            stream = migration._incoming._stream
+        last = side.migration._last
+        if side is self.pair.source:
+            stream = last._outgoing and last._outgoing.stream
+        else:
+            stream = last._incoming and last._incoming._stream
         if stream is not None and not stream._channel.closed and self.random.random() < 0.1:
             stream._channel._sock.shutdown(socket.SHUT_RDWR)
 

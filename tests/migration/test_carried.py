@@ -89,7 +89,7 @@ async def channel():
         sections = Sections(writer)
         with carried.taken_along(source) as taken:
             sections.write_device(DEVICE, {"a": 1}, taken.get(DEVICE))
-        sections.close()
+        sections.close({})
         await writer.flush()
         return reader
 

@@ -18,12 +18,12 @@ LOOKED_THROUGH = 10 << 20  # bytes from the end
 
 
 @pytest.fixture
-async def recorded(make_pair, monkeypatch):
+async def recorded(make_pair):
     """Record what a source sends to a peer that only listens."""
 
     async def record(*capabilities, version=(11, 1, 3)):
         pair = await make_pair({"nic0": 2, "nic1": 1}, shared=False)
-        monkeypatch.setattr(type(pair.source), "version", version)
+        pair.source.version = version
         pair.source.machine_type = "pc-i440fx-11.1"
         pair.source.capabilities.names |= set(capabilities)
         pair.source.uuid = "11111111-1111-1111-1111-111111111111"

@@ -169,7 +169,8 @@ async def test_cancel_at_any_turn_of_the_loop(make_pair, turns, hand_over):
     for _ in range(turns):
         await asyncio.sleep(0)
     committed = pair.source.migration.status.value == "completed" or (
-        pair.source.migration._outgoing and not pair.source.migration._outgoing.can_still_be_kept()
+        pair.source.migration._last._outgoing
+        and not pair.source.migration._last._outgoing.can_still_be_kept()
     )
     pair.source.migration.cancel()
     ends = ("completed", "failed", "cancelled")

@@ -74,6 +74,7 @@ async def test_a_package_that_does_not_say_how_long_it_is(make_pair):
 
 async def fail(pair, sent, version):
     """Send that to the destination, wait until it has failed, and return its `error-desc`."""
+    pair.destination.version = version
     pair.access = pair.access._replace(version=version)
     pair.listen()
     _, writer = await asyncio.open_unix_connection(pair.transport.address.path)
@@ -89,7 +90,7 @@ async def test_the_newer_qemu_tells_its_clients(make_pair, case, caplog):
     sent, described, printed, _ = RECORDED[case]
     pair = await make_pair(shared=False)
     assert await fail(pair, sent, (11, 1, 3)) == described
-    assert caplog.messages == [*printed, described]
+    assert printed_in(caplog) == [*printed, described]
 
 
 @pytest.mark.parametrize("case", RECORDED)
@@ -97,4 +98,9 @@ async def test_the_older_qemu_prints_it(make_pair, case, caplog):
     sent, _, _, printed = RECORDED[case]
     pair = await make_pair(shared=False)
     assert await fail(pair, sent, (7, 2, 22)) == printed[-1]
-    assert caplog.messages == printed
+    assert printed_in(caplog) == printed
+
+
+def printed_in(caplog):
+    """What went to stderr; asyncio's remarks on a slow machine do not."""
+    return [record.getMessage() for record in caplog.records if record.name != "asyncio"]

@@ -77,9 +77,9 @@ async def test_a_lost_last_word_leaves_the_source_stopped(pair):
     pair.migrate(hand_over=False)
     await pair.destination.held.get()
     async with asyncio.timeout(5):
-        while pair.source.migration._outgoing.end.may_go_back:  # noqa: ASYNC110 - no event tells
+        while pair.source.migration._last._outgoing.end.may_go_back:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0)
-    pair.destination.migration._incoming._stream._channel.close()
+    pair.destination.migration._last._incoming._stream._channel.close()
     assert await pair.source.until("failed") == "failed"
     assert pair.source.state_name == "postmigrate"
     assert "'cont' takes it back" in pair.source.migration.query()["error-desc"]

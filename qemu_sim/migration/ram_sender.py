@@ -1,0 +1,96 @@
+"""Guest RAM on its way out: what is really copied, and the time that all of it would take.
+
+QEMU: migration/ram.c (ram_save_setup, ram_save_iterate, ram_save_complete)
+
+The pages that the guest uses are really sent, once. How long it takes to send all that it
+is said to have, and to dirty meanwhile, is the word of `ram_transfer.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from qemu_sim.migration import ram
+from qemu_sim.migration.ram_transfer import RamTransfer
+from qemu_sim.wire import vmstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qemu_sim.migration.side import SourceMachine
+    from qemu_sim.migration.stream import Stream
+    from qemu_sim.migration.vmstate import Sections
+
+_BEAT = 0.25  # of the time for which a silent peer is waited for
+
+
+class RamSender:
+    """Sends the RAM of `machine`, unless all of it `travels` by descriptor."""
+
+    def __init__(self, machine: SourceMachine, stream: Stream, *, travels: bool) -> None:
+        self._memory = machine.memory
+        self._travels = travels
+        self._section = 0
+        self.page_bytes = 0
+        """Written to the channel so far, as pages."""
+        self.transfer = RamTransfer(machine, travels=travels)
+        self.attach(stream)
+
+    def attach(self, stream: Stream) -> None:
+        """Go on over a new channel."""
+        self._stream = stream
+        stream.on_end = self.transfer.alarm.ring
+
+    async def begin(self, sections: Sections) -> None:
+        """Say which RAM there is, and send the pages that have data; the machine runs on."""
+        self._stream.phase = "the destination to take guest RAM"
+        self._section = sections.start_ram(ram.setup(self._memory))
+        if not self._travels:
+            await self._send(vmstream.PART, self._memory.extents())
+        await self._stream.flush()
+
+    async def send_used(self) -> None:
+        """Send each page that the guest uses: it uses nothing that it did not allocate."""
+        await self._send(vmstream.PART, self._memory.allocated())
+        await self._stream.flush()
+
+    async def wait(self) -> None:
+        """Wait until all has been sent that is to be sent now."""
+        while self.transfer.advance():
+            await self.wait_for_more()
+
+    async def wait_for_more(self) -> None:
+        """Wait for the RAM model; meanwhile show a sign of life, and look for one."""
+        alarm, loop = self.transfer.alarm, asyncio.get_running_loop()
+        beat = loop.call_later(self._stream.timeout * _BEAT, alarm.ring)
+        try:
+            await alarm.wait(self.transfer.moment)
+        finally:
+            beat.cancel()
+        self._stream.check_open()
+        await self._send(vmstream.PART, ())
+
+    async def finish(self) -> None:
+        """Send what a guest that has stopped uses, and that this was all."""
+        self.transfer.send_rest("downtime")
+        await self.wait()
+        if self._travels:
+            self.end()
+        else:
+            await self._send(vmstream.END, self._memory.allocated())
+
+    def end(self) -> None:
+        """Say that this was all."""
+        head = vmstream.section_part(vmstream.END, self._section)
+        self._stream.write(head + ram.END_OF_PART + vmstream.footer(self._section))
+
+    async def _send(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
+        stream = self._stream
+        stream.write(vmstream.section_part(kind, self._section))
+        for pieces in ram.pages(self._memory, extents):
+            stream.write_pieces(pieces)
+            self.page_bytes += sum(map(len, pieces))
+            await stream.flush()
+        stream.write(ram.END_OF_PART + vmstream.footer(self._section))
+        await stream.flush()
