@@ -29,12 +29,12 @@ def migrate_start_postcopy(machine: Machine) -> None:
 @command("migrate-pause")
 def migrate_pause(machine: Machine) -> None:
     """Give up the channel of a migration in postcopy; it can be taken up on another."""
-    if machine.migration.pause():
-        return
-    states = "postcopy-active state"
+    states = ["postcopy-active"]
     if machine.profile.version >= _NEWER:
-        states = "postcopy-active or postcopy-recover state"
-    raise QMPError(f"migrate-pause is currently only supported during {states}")
+        states.append("postcopy-recover")
+    if not machine.migration.pause(states):
+        during = " or ".join(states)
+        raise QMPError(f"migrate-pause is currently only supported during {during} state")
 
 
 @command("migrate-recover", monitor=True)

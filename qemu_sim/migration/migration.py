@@ -18,7 +18,7 @@ from qemu_sim.migration.source import MigrationSource
 from qemu_sim.migration.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from qemu_sim.migration.side import Migratable
     from qemu_sim.migration.transfer import Plan
@@ -99,9 +99,9 @@ class Migration:
         """How much of its time auto-converge takes from the guest, in percent."""
         return self._last.throttle if isinstance(self._last, MigrationSource) else 0
 
-    def pause(self) -> bool:
-        """Give up the channel of a postcopy migration; False when there is none to give up."""
-        if self._last is None or self.status.value != "postcopy-active":
+    def pause(self, states: Collection[str]) -> bool:
+        """Give up the channel of a postcopy migration; False if it is in none of `states`."""
+        if self._last is None or self.status.value not in states:
             return False
         assert self._last.postcopy is not None
         self._last.postcopy.pause()

@@ -189,11 +189,14 @@ class Outgoing:
         finally:
             self.transfer.freeze()
 
-    async def resume(self, stream: Stream) -> None:
-        """Go on over a new channel, once the destination does."""
+    def attach(self, stream: Stream) -> None:
+        """Have a new channel, in postcopy."""
         self.stream = stream
         self._sender.attach(stream)
         self._plain.attach(stream)
+
+    async def resume(self) -> None:
+        """Go on over a new channel, once the destination does."""
         await self._plain.resume()
 
     def release(self) -> None:

@@ -97,9 +97,9 @@ class PostcopySource:
             self._status.move("postcopy-paused")
             connect = await rest(self._outgoing.clock, self._next)
             try:
-                stream = await connect()
+                self._outgoing.attach(await connect())
                 await self._enter("postcopy-recover")
-                await self._outgoing.resume(stream)
+                await self._outgoing.resume()
             except (*BROKEN, QMPError) as error:
                 self._pause_because(error)
                 continue

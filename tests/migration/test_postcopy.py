@@ -11,6 +11,7 @@ from qemu_sim.io.address import UnixAddress
 from qemu_sim.migration.postcopy_source import PAUSED_BY_USER
 from qemu_sim.migration.transports.socket import SocketTransport
 
+ALIVE = ("postcopy-active", "postcopy-recover")
 OLD = frozenset({"setup", "active", "postcopy-active", "completed", "failed"})
 SWITCHED = ["setup", "active", "STOP", "device", "postcopy-device", "postcopy-active"]
 STARTED = ["setup", "active", "postcopy-device", "postcopy-active", "continue running"]
@@ -106,12 +107,12 @@ async def test_asked_for_too_early(pair):
 
 async def test_a_pause_and_a_new_channel(pair, tmp_path):
     await in_postcopy(pair)
-    assert pair.source.migration.pause()
+    assert pair.source.migration.pause(ALIVE)
     pair.source.hooks.release()
     await pair.source.until("postcopy-paused")
     await pair.destination.until("postcopy-paused")
     assert pair.source.migration.query()["error-desc"] == PAUSED_BY_USER
-    assert not pair.source.migration.pause()
+    assert not pair.source.migration.pause(ALIVE)
     assert pair.destination.state_name == "running"
 
     pair.source.migration.resume(unix(tmp_path / "nobody"), pair.access)
@@ -131,7 +132,7 @@ async def test_a_pause_and_a_new_channel(pair, tmp_path):
 
 async def test_the_destination_may_pause_too(pair):
     await in_postcopy(pair)
-    assert pair.destination.migration.pause()
+    assert pair.destination.migration.pause(ALIVE)
     await pair.destination.until("postcopy-paused")
     pair.source.hooks.release()
     await pair.source.until("postcopy-paused")
@@ -168,7 +169,7 @@ async def test_a_destination_that_cannot_load_the_package_has_not_started(pair):
 @pytest.mark.parametrize("side", ["source", "destination"])
 async def test_a_machine_may_end_in_the_middle(pair, side):
     await in_postcopy(pair)
-    pair.source.migration.pause()
+    pair.source.migration.pause(ALIVE)
     pair.source.hooks.release()
     await asyncio.gather(
         pair.source.until("postcopy-paused"), pair.destination.until("postcopy-paused")
