@@ -19,13 +19,12 @@ from qemu_sim import termination
 from qemu_sim.argv.parse import parse
 from qemu_sim.argv.reading import Asked
 from qemu_sim.argv.report import Report
-from qemu_sim.daemon import Daemon, daemonize
 from qemu_sim.deferred import OF_ASYNCIO, defer
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.configuration import Configuration, StartError
-from qemu_sim.pidfile import PidFile
 
 if TYPE_CHECKING:
+    from qemu_sim.daemon import Daemon
     from qemu_sim.front import Front
     from qemu_sim.host import Host
 
@@ -76,7 +75,7 @@ def _answer(asked: Asked, report: Report) -> str:
 
 def _start(configuration: Configuration, report: Report) -> int:
     """Become what `configuration` says, run, and return the exit status. Raises StartError."""
-    daemon = daemonize() if configuration.daemonize else None
+    daemon = _daemonize() if configuration.daemonize else None
     termination.block()
     if configuration.process_name is not None:
         with open("/proc/self/comm", "wb") as file:
@@ -85,6 +84,8 @@ def _start(configuration: Configuration, report: Report) -> int:
         termination.end_with_parent()
     if configuration.pidfile is None:
         return _run(configuration, report, daemon)
+    from qemu_sim.pidfile import PidFile  # noqa: PLC0415 - few want one
+
     try:
         pidfile = PidFile(configuration.pidfile)
     except QMPError as error:
@@ -93,6 +94,12 @@ def _start(configuration: Configuration, report: Report) -> int:
         return _run(configuration, report, daemon)
     finally:
         pidfile.remove()
+
+
+def _daemonize() -> Daemon:
+    from qemu_sim.daemon import daemonize  # noqa: PLC0415 - few become one
+
+    return daemonize()
 
 
 def _run(configuration: Configuration, report: Report, daemon: Daemon | None) -> int:

@@ -5,8 +5,6 @@ poisons the wrapper, and forgetting one raises ResourceWarning (an error in the
 tests). Numbers travel between functions only as `Fd`.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import warnings
@@ -52,9 +50,9 @@ class Fd:
             raise FdError("descriptor is closed or was given away")
         return self._number
 
-    def share(self) -> Fd:
+    def share(self) -> Self:
         """Return a second owner of the same open file (a CLOEXEC duplicate)."""
-        return Fd.duplicate(self.fileno())
+        return self.duplicate(self.fileno())
 
     def detach(self) -> int:
         """Give the number away; this wrapper is closed from now on."""
@@ -118,7 +116,7 @@ def _compare(pid_a: int, fd_a: int, pid_b: int, fd_b: int) -> int:
 
 
 @cache
-def _libc(*, use_errno: bool = False) -> ctypes.CDLL:
+def _libc(*, use_errno: bool = False) -> "ctypes.CDLL":
     import ctypes  # noqa: PLC0415  (a fifth of the start-up, for nothing most of the time)
 
     return ctypes.CDLL(None, use_errno=use_errno)

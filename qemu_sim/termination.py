@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SIGSET_SIZE = 128  # glibc's sigset_t
 _PR_SET_PDEATHSIG = 1  # Linux include/uapi/linux/prctl.h
 _INFO_SIZE = 128  # struct signalfd_siginfo
-_INFO = struct.Struct("=IiiI")  # ssi_signo, ssi_errno, ssi_code, ssi_pid
+_INFO = "=IiiI"  # ssi_signo, ssi_errno, ssi_code, ssi_pid
 
 
 def block() -> None:
@@ -57,7 +56,9 @@ def _signalfd() -> Fd:
 
 
 def _message(info: bytes) -> str:
-    number, _, _, pid = _INFO.unpack_from(info)
+    import struct  # noqa: PLC0415 - the greeting comes first
+
+    number, _, _, pid = struct.unpack_from(_INFO, info)
     text = f"terminating on signal {number}"
     # The kernel itself, for a key typed at the terminal, has no process ID.
     return f"{text} from pid {pid} ({_command(pid)})" if pid else text

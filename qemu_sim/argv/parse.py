@@ -6,8 +6,6 @@ As in QEMU there are two passes: the first sees only whether each option exists 
 argument, so that `-version -nonsense` is an error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 

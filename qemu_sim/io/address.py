@@ -3,8 +3,6 @@
 QEMU: qapi/sockets.json, util/qemu-sockets.c
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import stat

@@ -54,7 +54,7 @@ def _candidates(names: str | None, given: Sequence[Given]) -> Sequence[Given]:
 def _complaints(profile: Profile, candidate: Given) -> Iterator[str]:
     """Why the candidate cannot be used. Raises StartError where no other may follow it."""
     name = candidate.values.get("accel", "")
-    if f"{name}-accel" not in profile.types:
+    if not profile.has_accelerator(name):
         yield f"invalid accelerator {name}"
         return
     if name not in _SPOKEN:

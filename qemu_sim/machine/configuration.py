@@ -7,8 +7,6 @@ Texts are split and the plain settings are checked; whatever needs the profile o
 inside `with given.blame():`, so that the message names the option it came from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple

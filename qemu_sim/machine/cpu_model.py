@@ -9,21 +9,15 @@ and `-name` are applied after all of them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.options import CpuModel
 from qemu_sim.qapi import object_properties
 from qemu_sim.qapi.pool import Entry
 from qemu_sim.qapi.profile import Profile
 
 _HOST_NEEDS = "kvm"
-
-
-class CpuModel(NamedTuple):
-    """The QOM type of the CPUs, and the properties that were given."""
-
-    qom_type: str
-    properties: dict[str, Any]
 
 
 def cpu_model(

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim import catalog
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.options import Global
 from qemu_sim.qapi.device_properties import parse_device_properties
 
 if TYPE_CHECKING:
     from qemu_sim.qapi.profile import Profile
-
-Global = tuple[str, str, str]  # type, property, value
 
 
 class GlobalProperties:

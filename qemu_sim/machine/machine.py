@@ -27,6 +27,7 @@ from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.jobs import Jobs
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import LIVE, RunState
+from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi import profile as profiles
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Machine:
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
         self.hooks = Hooks(self._held, self.clock)
-        self.guest_load = options.guest_load()
+        self.guest_load = GuestLoad(options.dirty_rate, options.ram_used, options.migration_polls)
         self.board.opens_late = self._opens_late
         self.board.make_firmware = self._make_firmware
         self.board.make_failover = self._make_failover

@@ -3,23 +3,25 @@
 QEMU: qemu-options.hx; our own settings are those of `-sim`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from qemu_sim.machine.topology import Topology
-from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi.extension import DEVICES
-
-if TYPE_CHECKING:
-    from qemu_sim.machine.cpu_model import CpuModel
-    from qemu_sim.machine.global_properties import Global
 
 MIB = 1 << 20
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ONE_CPU = Topology(1, 1, {})
+
+Global = tuple[str, str, str]  # type, property, value
+
+
+class CpuModel(NamedTuple):
+    """The QOM type of the CPUs, and the properties that were given."""
+
+    qom_type: str
+    properties: dict[str, Any]
 
 
 class MachineOptions(NamedTuple):
@@ -74,7 +76,3 @@ class MachineOptions(NamedTuple):
     def added_dialect(self) -> str | None:
         """The dialect that the interface shows; None where it is QEMU's own."""
         return self.dialect if self.extensions else None
-
-    def guest_load(self) -> GuestLoad:
-        """Return what the guest does with its RAM at first."""
-        return GuestLoad(self.dirty_rate, self.ram_used, self.migration_polls)

@@ -9,7 +9,6 @@ the machine exists.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.machine import accelerator, memory_limits
 from qemu_sim.machine.configuration import StartError
 from qemu_sim.machine.machine_properties import machine_properties
-from qemu_sim.machine.options import MachineOptions
+from qemu_sim.machine.options import CpuModel, Global, MachineOptions
 from qemu_sim.machine.topology import Topology, topology
 from qemu_sim.qapi import profile as profiles
 from qemu_sim.qapi.extension import DEVICES
@@ -25,8 +24,6 @@ from qemu_sim.qapi.sizes import parse_size
 
 if TYPE_CHECKING:
     from qemu_sim.machine.configuration import Configuration
-    from qemu_sim.machine.cpu_model import CpuModel
-    from qemu_sim.machine.global_properties import Global
     from qemu_sim.qapi.profile import Profile
 
 _DEFAULT_MACHINE = "pc"
@@ -128,7 +125,7 @@ def _dialect(sim: dict[str, Any]) -> str:
 
 
 def _timeout(seconds: float) -> float:
-    if not 0 < seconds < inf:
+    if not 0 < seconds < float("inf"):
         raise StartError("-sim: Parameter 'phase-timeout' expects a time in seconds, more than 0")
     return seconds
 

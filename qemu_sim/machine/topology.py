@@ -3,8 +3,6 @@
 QEMU: hw/core/machine-smp.c (machine_parse_smp_config)
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 

@@ -7,8 +7,6 @@ first value may go without its key, when the option has an implied one. A bare `
 `key=on` and a bare `nokey` means `key=off`; QEMU deprecates both and says so.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple

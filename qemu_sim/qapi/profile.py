@@ -194,6 +194,12 @@ class Profile:
         """ObjectTypeInfo (name, parent, maybe abstract) of every QOM type, by name."""
         return {each["name"]: each for each in self.section("qom-list-types")}
 
+    def has_accelerator(self, name: str) -> bool:
+        """Whether -accel knows `name`."""
+        # Most ask for one that works, and the list of all types takes long to load.
+        working = self._newer_section("query-accelerators").get("present", ())
+        return name in working or f"{name}-accel" in self.types
+
     def lineage(self, name: str | None) -> list[str]:
         """Return a type's name, its parent's and so on; empty for an unknown type."""
         line = []

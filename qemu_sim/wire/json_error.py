@@ -3,8 +3,6 @@
 QEMU: qobject/json-lexer.c, qobject/json-parser.c
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

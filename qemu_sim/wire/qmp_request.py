@@ -6,8 +6,6 @@ Members are examined in QEMU's order, which decides which of several bad ones an
 names. `id` is echoed with every answer, errors of the envelope included.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from qemu_sim.errors import QMPError

@@ -9,9 +9,8 @@ from qemu_sim.commands import registry
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine.board import Board
 from qemu_sim.machine.buses import Buses
-from qemu_sim.machine.cpu_model import CpuModel
 from qemu_sim.machine.cpus import CPUs
-from qemu_sim.machine.options import MachineOptions
+from qemu_sim.machine.options import CpuModel, MachineOptions
 from qemu_sim.qapi import profile as profiles
 from qemu_sim.qapi.emulator import Emulator
 
