@@ -3,7 +3,8 @@
 QEMU: job.c, blockjob.c, qapi/job.json
 
 A job's work is an async function. It moves through the states of the table and tells each
-step by JOB_STATUS_CHANGE; a block job tells its turns by BLOCK_JOB_* as well.
+step by JOB_STATUS_CHANGE; a block job tells its turns by BLOCK_JOB_* as well. What a speed
+limit makes it wait is the machine's time; the work itself takes none of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from qemu_sim.clock import SECOND, Alarm, Clock, rest
 from qemu_sim.errors import DeviceNotActive, QMPError
 
 # JobVerbTable: the states in which a client may ask for each.
@@ -53,7 +55,7 @@ class Job:
         self.auto_dismiss = wishes.auto_dismiss
         self.status = "undefined"
         self.done, self.total = 0, 1
-        self.speed = wishes.speed  # bytes a second, 0 for any
+        self._speed = wishes.speed
         self.error: str | None = None
         self.settled: list[Callable[[], None]] = []
         """Called in order, once, when the work is final, for better or worse."""
@@ -64,22 +66,43 @@ class Job:
         self._completed = asyncio.Event()
         self._may_run = asyncio.Event()
         self._may_run.set()
+        self._sleep: Alarm | None = None
 
     # Seen by the work.
 
     async def step(self, done: int) -> None:
         """Report progress, let others run as `speed` wants, and wait while paused."""
         fresh, self.done = done - self.done, done
-        await asyncio.sleep(fresh / self.speed if self.speed else 0)
-        await self._may_run.wait()
+        clock = self._jobs.clock
+        if self._speed:
+            self._sleep = Alarm(clock)
+            await self._sleep.wait(clock.now() + fresh * SECOND // self._speed)
+            self._sleep = None
+        else:
+            await asyncio.sleep(0)
+        if not self._may_run.is_set():
+            await rest(clock, self._may_run.wait())
 
     async def ready(self) -> None:
         """Say that both sides are equal, and wait until a client ends it."""
         self.move("ready")
         self._tell("BLOCK_JOB_READY")
-        await self._completed.wait()
+        await rest(self._jobs.clock, self._completed.wait())
 
     # Seen by clients.
+
+    @property
+    def speed(self) -> int:
+        """Bytes a second, 0 for any."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: int) -> None:
+        """Work at another speed; where that is more, go on at once, as block_job_set_speed does."""
+        is_faster = speed == 0 or speed > self._speed
+        self._speed = speed
+        if is_faster and self._sleep is not None:
+            self._sleep.ring()
 
     def describe(self) -> dict[str, Any]:
         """Return the JobInfo."""
@@ -170,6 +193,7 @@ class Job:
         for status in ("running", *(("paused", "running") if drained else ())):
             self.move(status)
         self._task = asyncio.get_running_loop().create_task(self._run(work), name=f"job {self.id}")
+        self._jobs.clock.follow(self._task)
 
     def give_up(self) -> None:
         """End a job whose work never began."""
@@ -248,10 +272,11 @@ class Job:
 class Jobs:
     """The jobs of one machine, oldest first."""
 
-    def __init__(self, emit: Emit, bug: Callable[[Exception], str]) -> None:
+    def __init__(self, emit: Emit, bug: Callable[[Exception], str], clock: Clock) -> None:
         """`emit` tells an event; `bug` records what nobody foresaw, and words it."""
         self.emit = emit
         self.bug = bug
+        self.clock = clock
         self.closing = False
         self._jobs: dict[str, Job] = {}
 

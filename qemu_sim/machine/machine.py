@@ -62,7 +62,7 @@ class Machine:
         self.events = Events(self.clock)
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
         self.board = Board(options, Buses(self.machine_type), self._check_properties)
-        self.jobs = Jobs(self.events.emit, self.bug)
+        self.jobs = Jobs(self.events.emit, self.bug, self.clock)
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
         self.hooks = Hooks(self._held, self.clock)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from qemu_sim.clock import SECOND, ManualClock
 from qemu_sim.errors import DeviceNotActive, QMPError
 from qemu_sim.machine.jobs import Jobs, Wishes
 
@@ -14,8 +15,13 @@ def told():
 
 
 @pytest.fixture
-def jobs(told):
-    made = Jobs(lambda event, data: told.append(data.get("status", event)), repr)
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def jobs(told, clock):
+    made = Jobs(lambda event, data: told.append(data.get("status", event)), repr, clock)
     yield made
     made.close()
 
@@ -166,3 +172,60 @@ async def test_what_fails_at_the_end_is_the_jobs_error(jobs):
     job.start(nothing)
     await settle()
     assert (job.describe()["error"], released) == ("Backing file name too long", [True])
+
+
+async def copy_five(job):
+    job.total = 5000
+    for done in range(1000, 6000, 1000):
+        await job.step(done)
+
+
+async def test_a_speed_limit_takes_the_machines_time(jobs, clock, told):
+    job = jobs.make("j", "backup", Wishes(speed=100))
+    job.start(copy_five)
+    await clock.advance(10 * SECOND)
+    assert job.done == 2000
+    await clock.advance(40 * SECOND - 1)
+    assert (job.done, job.status) == (5000, "running")
+    await clock.advance(1)
+    assert told[-1] == "null"
+
+
+@pytest.mark.parametrize("speed", [0, 1000])
+async def test_a_job_that_may_go_faster_does_so_at_once(jobs, clock, told, speed):
+    job = jobs.make("j", "backup", Wishes(speed=1))
+    job.start(copy_five)
+    await clock.advance(SECOND)
+    job.speed = speed
+    await clock.advance(4 * SECOND)
+    assert told[-1] == "null"
+
+
+async def test_a_job_that_shall_go_slower_ends_its_wait_first(jobs, clock):
+    job = jobs.make("j", "backup", Wishes(speed=100))
+    job.start(copy_five)
+    await clock.advance(SECOND)
+    job.speed = 1
+    await clock.advance(9 * SECOND)
+    assert job.done == 2000
+
+
+async def test_time_passes_while_a_job_is_paused_or_ready(jobs, clock, told):
+    job = jobs.make("j", "mirror", Wishes())
+    job.start(copy_and_wait)
+    job.pause()
+    await clock.advance(SECOND)
+    job.resume()
+    await clock.advance(SECOND)
+    assert told[-1] == "BLOCK_JOB_READY"
+    assert clock.now() == 2 * SECOND
+
+
+async def test_no_time_passes_while_a_job_works(jobs, clock, told):
+    async def work(job):
+        for number in range(500):
+            await job.step(number)
+
+    jobs.make("j", "backup", Wishes()).start(work)
+    await clock.advance(0)
+    assert told[-1] == "null"
