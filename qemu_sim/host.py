@@ -200,7 +200,7 @@ class Host:
         with given.blame():
             channels = [given.values["channel"]] if "channel" in given.values else None
             uri = given.values.get("uri")
-            await self.machine.listen_for_migration(uri, channels, None, exit_on_error=True)
+            await self.machine.admission.listen(uri, channels, None, exit_on_error=True)
 
 
 def _inherited(numbers: str | None) -> list[Fd]:

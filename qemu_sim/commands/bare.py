@@ -78,7 +78,7 @@ async def xen_save_devices_state(machine: Machine, *, filename: str, live: bool 
     """Stop and go on, as QEMU does when it cannot write; what it would write is not known."""
     del live
     was_running = machine.is_running
-    await machine.stop()
+    await machine.execution.stop()
     try:
         _refuse_to_write(machine, filename)
     finally:

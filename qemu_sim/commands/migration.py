@@ -40,7 +40,7 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
         raise QMPError("block migration is not simulated by qemu-sim")
     if backend_transfer_devices is not None and not backend_transfer:
         raise QMPError("'backend-transfer-devices' requires 'backend-transfer'")
-    machine.check_may_migrate(resume=resume)
+    machine.admission.check_may_migrate(resume=resume)
     if backend_transfer and machine.capabilities.enabled("postcopy-ram"):
         raise QMPError("backend-transfer is not compatible with postcopy-ram")
 
@@ -52,10 +52,10 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
         return transport
 
     if resume:
-        machine.migration.resume(find(), machine.access(monitor.named_fds))
+        machine.migration.resume(find(), machine.admission.access(monitor.named_fds))
         return
     plan = machine.dialect.plan(transfer=backend_transfer, names=backend_transfer_devices)
-    machine.migration.start(find, machine.access(monitor.named_fds), plan)
+    machine.migration.start(find, machine.admission.access(monitor.named_fds), plan)
 
 
 @command("migrate_cancel")
@@ -74,9 +74,7 @@ async def migrate_incoming(
     exit_on_error: bool = True,
 ) -> None:
     """Wait for a source, on a machine started with -incoming defer."""
-    await machine.listen_for_migration(
-        uri, channels, monitor.named_fds, exit_on_error=exit_on_error
-    )
+    await machine.admission.listen(uri, channels, monitor.named_fds, exit_on_error=exit_on_error)
 
 
 @command("query-migrate")

@@ -41,7 +41,7 @@ def migrate_pause(machine: Machine) -> None:
 def migrate_recover(machine: Machine, monitor: Monitor, *, uri: str) -> None:
     """Wait for the source of a paused migration to come back."""
     find = partial(addresses.parse, uri, None, machine.profile.version)
-    machine.migration.recover(find, machine.access(monitor.named_fds))
+    machine.migration.recover(find, machine.admission.access(monitor.named_fds))
 
 
 @command("migrate-continue")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qemu_sim.errors import MigrationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.block.node import Node
     from qemu_sim.clock import Clock
@@ -45,19 +47,18 @@ class Bootable(Protocol):
     def guest_load(self) -> GuestLoad:
         """What the guest does with its RAM."""
 
-    def suspend(self) -> None:
-        """Sleep until woken up."""
-
 
 class Firmware:
     """The firmware of one machine, and what it lets a program reach."""
 
-    def __init__(self, machine: Bootable, serial: Chardev | None) -> None:
-        """`serial` is what the first serial port leads to."""
+    def __init__(
+        self, machine: Bootable, serial: Chardev | None, suspend: Callable[[], None]
+    ) -> None:
+        """`serial` is what the first serial port leads to; `suspend` has the guest sleep."""
         self.memory = machine.memory
         self.clock = machine.clock
         self.load = machine.guest_load
-        self.suspend = machine.suspend
+        self.suspend = suspend
         self._machine = machine
         self._serial = serial
 

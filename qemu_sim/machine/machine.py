@@ -1,6 +1,6 @@
 """One machine: run state, events, parts and migration in one value.
 
-QEMU: system/runstate.c, system/cpus.c (vm_start, vm_stop), system/vl.c
+QEMU: system/vl.c, system/runstate.c
 
 Commands call it, monitors and MQTT listen to its events. It needs a running event loop
 and no thread; an idle machine has no task and no timer. `bugs` collects exceptions that
@@ -23,6 +23,7 @@ from qemu_sim.machine.buses import Buses
 from qemu_sim.machine.cpus import CPUs
 from qemu_sim.machine.dirty_rate import DirtyRate
 from qemu_sim.machine.events import Events
+from qemu_sim.machine.execution import Execution
 from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.jobs import Jobs
 from qemu_sim.machine.power import Power, firmware_resets
@@ -33,7 +34,7 @@ from qemu_sim.qapi import profile as profiles
 if TYPE_CHECKING:
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
-    from qemu_sim.fds import Fd
+    from qemu_sim.machine.admission import Admission
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.migration_settings import MigrationSettings
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from qemu_sim.migration.migration import Migration
     from qemu_sim.migration.parameters import Parameters
     from qemu_sim.migration.stream import Trace
-    from qemu_sim.migration.transport import Access
     from qemu_sim.qapi.schema import Schema
     from qemu_sim.virtio.memory import GuestMemory
 
@@ -62,6 +62,8 @@ class Machine:
         self.events = Events(self.clock)
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
         self.board = Board(options, Buses(self.machine_type), self._check_properties)
+        self.execution = Execution(self.run_state, self.events, self.board.devices)
+        self.run_state.watch(self._tell_migration)
         self.jobs = Jobs(self.events.emit, self.bug, self.clock)
         self.fdsets = FdSets()
         self.board.open_file = self.fdsets.open
@@ -72,11 +74,12 @@ class Machine:
         self.board.make_failover = self._make_failover
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets, self.clock)
+        self.execution.resumed = self.power.resumed
+        self.execution.woken_up = self.power.woken_up
         self.cpus = CPUs(options)
         self.dirty_rate = DirtyRate(self._sampled_memory, self.clock, self._said_to_dirty)
         self.announcements = Announcements(self._announce, self.clock)
         self.is_initialized = not options.preconfig
-        self.asleep = False  # of a guest that is stopped: whether it slept before
         self.bugs: list[BaseException] = []
         self.migration_trace: Trace | None = None
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -100,6 +103,13 @@ class Machine:
             statuses=self._statuses,
         )
 
+    @cached_property
+    def admission(self) -> Admission:
+        """Whether the machine may migrate, or wait for another."""
+        from qemu_sim.machine.admission import Admission  # noqa: PLC0415 - not at a start
+
+        return Admission(self)
+
     @property
     def capabilities(self) -> Capabilities:
         """Migration capabilities."""
@@ -121,7 +131,7 @@ class Machine:
         """Run, unless started paused, waiting for a migration, or told to wait before that."""
         waits = self.options.incoming or self.options.start_paused
         if self.is_initialized and not waits:
-            await self._go_on()
+            await self.execution.start()
 
     async def initialize(self) -> None:
         """End the phase of --preconfig, and start."""
@@ -140,62 +150,25 @@ class Machine:
 
     async def cont(self) -> None:
         """Start the guest (RESUME). Raises QMPError in QEMU's words."""
-        await self._go_on(await self.migration.reclaim())
-
-    async def _go_on(self, reclaimed: str | None = None) -> None:
-        if self.run_state.value == "inmigrate" or self.run_state.live:
-            return
-        if self.run_state.value == "finish-migrate":
-            raise QMPError("Migration is not finalized yet")
-        if self.run_state.value == "shutdown":
-            raise QMPError("Resetting the Virtual Machine is required")
+        reclaimed = await self.migration.reclaim()
         if self.run_state.value == "postmigrate" and reclaimed is None:
-            self._refuse_given_away()
-        for device in self.board.devices:
-            await device.restart()
-        self._resume()
-
-    async def stop(self) -> None:
-        """Stop the guest (STOP); nothing happens when it does not run."""
-        await self.stop_as("paused")
-
-    async def stop_as(self, run_state: str) -> None:
-        """Stop the guest in that run state; nothing happens when it does not run."""
-        if not self.run_state.live:
-            return
-        self._halt(run_state)
-        for device in self.board.devices:
-            await device.drain()
-
-    def suspend(self) -> None:
-        """Sleep, as the guest asks for, until it is woken up (SUSPEND)."""
-        for device in self.board.devices:
-            device.halt()
-        self.run_state.move("suspended")
-        self._tell_migration()
-        self.events.emit("SUSPEND")
+            self.admission.refuse_given_away()
+        await self.execution.start()
 
     def wake_up(self) -> None:
         """Wake a guest that sleeps: its firmware starts it anew (WAKEUP). Raises QMPError."""
         if not self.machine_type.startswith("pc-"):
             raise QMPError("wake-up from suspend is not supported by this guest")
-        if self.run_state.value != "suspended":
-            raise QMPError("Unable to wake up: guest is not in suspended state")
-        self.reset_guest()
-        self._run()
-        self.events.emit("WAKEUP")
-        self.power.woken_up()
-
-    def reset_guest(self) -> None:
-        """Have the guest start from the beginning, if it runs, or once it does."""
-        self.asleep = False
-        for device in self.board.devices:
-            device.reset()
+        self.execution.wake_up()
 
     def forget_run(self) -> None:
         """Have a stopped guest start from the beginning, unless another process runs it."""
-        is_elsewhere = self.run_state.value == "postmigrate" and self._given_away()
-        if self.run_state.value not in ("inmigrate", "finish-migrate") and not is_elsewhere:
+        state = self.run_state.value
+        if state == "postmigrate":
+            is_elsewhere = self.migration.plan is not None and self.migration.plan.transferred()
+            if is_elsewhere:
+                return
+        if state not in ("inmigrate", "finish-migrate"):
             self.run_state.move("prelaunch")
 
     def shut_down(self, reason: str) -> None:
@@ -233,55 +206,6 @@ class Machine:
         loop = asyncio.get_running_loop()
         # The reply is sent one turn from now.
         loop.call_soon(loop.call_soon, self._deleted, device)
-
-    # Migration, as commands ask for it.
-
-    def check_may_migrate(self, *, resume: bool = False) -> None:
-        """Raise QMPError in QEMU's words if this machine cannot be the source now."""
-        if resume:
-            self.migration.check_paused()
-            return
-        if self.migration.is_sending:
-            raise QMPError("There's a migration process in progress")
-        if self.run_state.value == "inmigrate":
-            raise QMPError("Guest is waiting for an incoming migration")
-        if self.run_state.value == "postmigrate":
-            raise QMPError("Can't migrate the vm that was paused due to previous migration")
-        self._refuse_not_simulated()
-
-    def check_awaits_migration(self) -> None:
-        """Raise QMPError in QEMU's words unless this machine was started as a destination."""
-        if self.run_state.value != "inmigrate" or not self.options.incoming:
-            raise QMPError("'-incoming' was not specified on the command line")
-
-    async def listen_for_migration(
-        self,
-        uri: str | None,
-        channels: list[dict[str, Any]] | None,
-        named_fds: dict[str, Fd] | None,
-        *,
-        exit_on_error: bool,
-    ) -> None:
-        """Wait for a source; `named_fds` are the client's. Raises QMPError in QEMU's words."""
-        from qemu_sim.migration import address as addresses  # noqa: PLC0415 - not at a start
-
-        self.check_awaits_migration()
-        if self.migration.is_awaited:
-            raise QMPError("The incoming migration has already been started")
-        self._refuse_not_simulated()
-        if self.profile.version < addresses.CHANNELS_SINCE:
-            self.events.emit("MIGRATION", {"status": "setup"})  # whoever asked for such events
-        transport = addresses.parse(uri, channels, self.profile.version)
-        self.dialect.check_channel(is_unix=transport.can_carry_fds)
-        await self.dialect.open_early()
-        self.migration.listen(transport, self.access(named_fds), exit_on_error=exit_on_error)
-
-    def access(self, named_fds: dict[str, Fd] | None) -> Access:
-        """What a transport may use for a client whose `getfd` named these descriptors."""
-        from qemu_sim.migration.transport import Access  # noqa: PLC0415 - not at a start
-
-        check_peer, reopen = self.options.check_peer, self.fdsets.reopen
-        return Access(self.profile.version, check_peer, reopen, named_fds)
 
     # What a migration needs of a machine.
 
@@ -325,6 +249,11 @@ class Machine:
         return self.options.topology.cpus
 
     @property
+    def asleep(self) -> bool:
+        """Whether a guest that is stopped slept before."""
+        return self.execution.asleep
+
+    @property
     def is_running(self) -> bool:
         """Whether the guest runs."""
         return self.run_state.running
@@ -346,25 +275,18 @@ class Machine:
 
     def stop_for_migration(self) -> None:
         """Halt the guest; the run state becomes finish-migrate."""
-        self._halt("finish-migrate")
+        self.execution.halt("finish-migrate")
 
     def continue_as(self, run_state: str, *, asleep: bool) -> None:
         """Go on, as the destination, in the source's run state."""
         self.board.deferred = False
-        self.asleep = asleep or run_state == "suspended"
-        if run_state not in LIVE:
-            self.run_state.move(run_state)
-        elif self.options.start_paused:
-            self.run_state.move("paused")
-        else:
-            self._resume()
+        self.execution.asleep = asleep or run_state == "suspended"
+        stays_paused = run_state in LIVE and self.options.start_paused
+        self.execution.go_back_to("paused" if stays_paused else run_state)
 
     def resume_after_failure(self, run_state: str) -> None:
         """Go back to the state before a migration stopped the guest."""
-        if run_state in LIVE:
-            self._resume()
-        else:
-            self.run_state.move(run_state)
+        self.execution.go_back_to(run_state)
 
     def finish_migration(self) -> None:
         """Become postmigrate: another process runs this machine."""
@@ -385,32 +307,6 @@ class Machine:
         if self.capabilities.enabled("events"):
             self.events.emit("MIGRATION_PASS", {"pass": count})
 
-    def _halt(self, run_state: str) -> None:
-        was_live = self.run_state.live
-        if was_live:
-            self.asleep = self.run_state.value == "suspended"
-        for device in self.board.devices:
-            device.halt()
-        self.run_state.move(run_state)
-        self._tell_migration()
-        if was_live:
-            self.events.emit("STOP")
-
-    def _resume(self) -> None:
-        if self.asleep:
-            self.run_state.move("suspended")
-            self.events.emit("RESUME")
-            return
-        self._run()
-        self.events.emit("RESUME")
-        self.power.resumed()
-
-    def _run(self) -> None:
-        self.run_state.move("running")
-        self._tell_migration()
-        for device in self.board.devices:
-            device.run()
-
     def _tell_migration(self) -> None:
         """Let a migration, if there ever was one, know that the guest has started or stopped."""
         if "migration" in vars(self):
@@ -418,20 +314,6 @@ class Machine:
 
     def _stays_behind(self, device: Device) -> bool:
         return self.board.has_failover and self.board.failover.stays_behind(device)
-
-    def _given_away(self) -> list[str]:
-        plan = self.migration.plan
-        return [entry.device.name for entry in plan.transferred()] if plan else []
-
-    def _refuse_given_away(self) -> None:
-        gone = self._given_away()
-        if gone:
-            raise QMPError(f"Backends were handed over to the destination: {', '.join(gone)}")
-
-    def _refuse_not_simulated(self) -> None:
-        settings = [*self.capabilities.not_simulated(), *self.parameters.not_simulated()]
-        if settings:
-            raise QMPError(f"Migration with {', '.join(settings)} is not simulated by qemu-sim")
 
     def _deleted(self, device: Device) -> None:
         data = {"path": device.path}
@@ -472,7 +354,7 @@ class Machine:
     def _make_firmware(self) -> Firmware:
         from qemu_sim.machine.firmware import Firmware  # noqa: PLC0415 - only disks need it
 
-        return Firmware(self, self.board.serial)
+        return Firmware(self, self.board.serial, self.execution.suspend)
 
     def _make_failover(self) -> Failover:
         from qemu_sim.machine.failover import Failover  # noqa: PLC0415 - few NICs are paired

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from qemu_sim.clock import MILLISECOND, Clock, Timer
 from qemu_sim.machine.events import Events
+from qemu_sim.machine.execution import Execution
 
 DEFAULT_ACTIONS = {
     "reboot": "reset",
@@ -34,14 +35,8 @@ class Powered(Protocol):
         """Where RESET and SHUTDOWN are told."""
 
     @property
-    def is_running(self) -> bool:
+    def execution(self) -> Execution:
         """Whether the guest runs."""
-
-    async def stop_as(self, run_state: str) -> None:
-        """Stop the guest, if it runs, in that run state."""
-
-    def reset_guest(self) -> None:
-        """Have the guest start from the beginning, if it runs, or once it does."""
 
     def forget_run(self) -> None:
         """Have a stopped guest start from the beginning."""
@@ -77,9 +72,9 @@ class Power:
             await self._shut_down(_SYSTEM_RESET)
             return
         machine.events.emit("RESET", {"guest": False, "reason": _SYSTEM_RESET})
-        machine.reset_guest()
+        machine.execution.reset()
         self._is_warm = self._has_run
-        if machine.is_running:
+        if machine.execution.is_running:
             self._run_firmware()
         else:
             machine.forget_run()
@@ -99,7 +94,7 @@ class Power:
             self._machine.shut_down(reason)
             return
         self._machine.events.emit("SHUTDOWN", {"guest": False, "reason": reason})
-        await self._machine.stop_as("shutdown")
+        await self._machine.execution.stop("shutdown")
 
     def _run_firmware(self) -> None:
         """Let the firmware find out that this is no cold start."""
@@ -108,7 +103,7 @@ class Power:
             self._firmware = self._clock.call_at(when, self._reset_by_guest)
 
     def _reset_by_guest(self) -> None:
-        if not self._is_warm or not self._machine.is_running:
+        if not self._is_warm or not self._machine.execution.is_running:
             return
         self._is_warm = False
         for _ in range(self._firmware_resets):

@@ -24,9 +24,6 @@ class Rest:
         self.memory, self.clock = board.memory, clock
         self.guest_load = GuestLoad()
 
-    def suspend(self):
-        pytest.fail("nobody suspends here")
-
 
 class World:
     """Boards with disks; each has a serial port that leads to a file."""
@@ -43,7 +40,9 @@ class World:
         )
         self._boards.append(board)
         await board.plug_serial(ChardevFile("serial0", {"out": str(self.serial)}))
-        board.make_firmware = lambda: Firmware(Rest(board, self.clock), board.serial)
+        board.make_firmware = lambda: Firmware(
+            Rest(board, self.clock), board.serial, lambda: pytest.fail("nobody suspends here")
+        )
         for number, sector in enumerate(sectors):
             path = self._directory / f"disk{number}"
             path.write_bytes(sector)

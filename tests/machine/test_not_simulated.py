@@ -27,12 +27,12 @@ async def waiting():
 
 
 async def test_the_source_names_them_all(machine):
-    machine.check_may_migrate()
+    machine.admission.check_may_migrate()
     machine.capabilities.set(SNAPSHOT)
     machine.parameters.set({"mode": "cpr-reboot"})
     text = r"^Migration with background-snapshot, mode=cpr-reboot is not simulated by qemu-sim$"
     with pytest.raises(QMPError, match=text):
-        machine.check_may_migrate()
+        machine.admission.check_may_migrate()
 
 
 async def test_the_destination_does_not_listen(waiting, tmp_path):
@@ -40,22 +40,22 @@ async def test_the_destination_does_not_listen(waiting, tmp_path):
     socket = tmp_path / "in.sock"
     text = r"^Migration with background-snapshot is not simulated by qemu-sim$"
     with pytest.raises(QMPError, match=text):
-        await waiting.listen_for_migration(f"unix:{socket}", None, None, exit_on_error=True)
+        await waiting.admission.listen(f"unix:{socket}", None, None, exit_on_error=True)
     assert not socket.exists()
 
 
 async def test_what_qemu_refuses_itself_comes_first(waiting):
     waiting.capabilities.set(MULTIFD)
     with pytest.raises(QMPError, match=r"^Guest is waiting for an incoming migration$"):
-        waiting.check_may_migrate()
+        waiting.admission.check_may_migrate()
 
 
 async def test_a_destination_that_listens_takes_capabilities_still(waiting, tmp_path):
-    await waiting.listen_for_migration(f"unix:{tmp_path}/in.sock", None, None, exit_on_error=True)
+    await waiting.admission.listen(f"unix:{tmp_path}/in.sock", None, None, exit_on_error=True)
     events = [{"capability": "events", "state": True}]
     migrate_set_capabilities(waiting, capabilities=events)
     assert waiting.capabilities.enabled("events")
     with pytest.raises(QMPError, match=r"^Multifd must be set before incoming starts$"):
         migrate_set_capabilities(waiting, capabilities=MULTIFD)
     with pytest.raises(QMPError, match=r"^Guest is waiting for an incoming migration$"):
-        waiting.check_may_migrate()
+        waiting.admission.check_may_migrate()

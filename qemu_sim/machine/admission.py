@@ -1,0 +1,82 @@
+"""Whether a machine may migrate now, and what it takes to wait for another.
+
+QEMU: migration/migration.c (migrate_prepare, qmp_migrate_incoming)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.errors import QMPError
+from qemu_sim.migration import address as addresses
+from qemu_sim.migration.transport import Access
+
+if TYPE_CHECKING:
+    from qemu_sim.fds import Fd
+    from qemu_sim.machine.machine import Machine
+
+
+class Admission:
+    """Checks what a client wants of the migration of `machine`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def check_may_migrate(self, *, resume: bool = False) -> None:
+        """Raise QMPError in QEMU's words if this machine cannot be the source now."""
+        machine = self._machine
+        if resume:
+            machine.migration.check_paused()
+            return
+        if machine.migration.is_sending:
+            raise QMPError("There's a migration process in progress")
+        if machine.run_state.value == "inmigrate":
+            raise QMPError("Guest is waiting for an incoming migration")
+        if machine.run_state.value == "postmigrate":
+            raise QMPError("Can't migrate the vm that was paused due to previous migration")
+        self._refuse_not_simulated()
+
+    def check_awaits_migration(self) -> None:
+        """Raise QMPError in QEMU's words unless this machine was started as a destination."""
+        machine = self._machine
+        if machine.run_state.value != "inmigrate" or not machine.options.incoming:
+            raise QMPError("'-incoming' was not specified on the command line")
+
+    async def listen(
+        self,
+        uri: str | None,
+        channels: list[dict[str, Any]] | None,
+        named_fds: dict[str, Fd] | None,
+        *,
+        exit_on_error: bool,
+    ) -> None:
+        """Wait for a source; `named_fds` are the client's. Raises QMPError in QEMU's words."""
+        machine = self._machine
+        self.check_awaits_migration()
+        if machine.migration.is_awaited:
+            raise QMPError("The incoming migration has already been started")
+        self._refuse_not_simulated()
+        if machine.version < addresses.CHANNELS_SINCE:
+            machine.events.emit("MIGRATION", {"status": "setup"})  # whoever asked for such events
+        transport = addresses.parse(uri, channels, machine.version)
+        machine.dialect.check_channel(is_unix=transport.can_carry_fds)
+        await machine.dialect.open_early()
+        machine.migration.listen(transport, self.access(named_fds), exit_on_error=exit_on_error)
+
+    def access(self, named_fds: dict[str, Fd] | None) -> Access:
+        """What a transport may use for a client whose `getfd` named these descriptors."""
+        machine = self._machine
+        return Access(machine.version, machine.options.check_peer, machine.fdsets.reopen, named_fds)
+
+    def refuse_given_away(self) -> None:
+        """Raise QMPError if another process runs this machine's backends."""
+        plan = self._machine.migration.plan
+        gone = [entry.device.name for entry in plan.transferred()] if plan else []
+        if gone:
+            raise QMPError(f"Backends were handed over to the destination: {', '.join(gone)}")
+
+    def _refuse_not_simulated(self) -> None:
+        machine = self._machine
+        settings = [*machine.capabilities.not_simulated(), *machine.parameters.not_simulated()]
+        if settings:
+            raise QMPError(f"Migration with {', '.join(settings)} is not simulated by qemu-sim")
