@@ -8,6 +8,8 @@ recvmsg and writes with sendmsg on a raw non-blocking socket.
 - Descriptors are wrapped as `Fd` the moment they arrive, CLOEXEC from birth.
 - MSG_CTRUNC is fatal: some descriptors were lost, and nobody can say which.
 - A queued descriptor is a duplicate that stays with its bytes; the caller keeps its own.
+- An unprivileged user has at most RLIMIT_NOFILE descriptors in flight, all processes
+  together (ETOOMANYREFS): more wait until somebody reads, of which no event tells.
 - Sleeping and being woken takes longer than many a peer takes to go on. Where the peer asks
   one thing after the other, `lingers` has the channel look again for a moment before that.
 """
@@ -63,6 +65,7 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._carries_fds = sock.family == socket.AF_UNIX
         self._out: collections.deque[tuple[memoryview, list[Fd]]] = collections.deque()
+        self.crowded = False  # whether descriptors wait because too many are in flight
         self._drained = asyncio.Event()
         self._drained.set()
         self._reading = False
@@ -260,6 +263,8 @@ class Channel:
             view, fds = self._out[0]
             sent = self._try_send(view, fds)
             if not sent:
+                if self.crowded:
+                    self._look_again_later()
                 return
             close_all(fds)
             self.queued_bytes -= sent
@@ -268,6 +273,15 @@ class Channel:
                 return
             self._out.popleft()
         self._drop_queue()
+
+    def _look_again_later(self) -> None:
+        """Rest: the socket itself could be written to all the time."""
+        self._loop.remove_writer(self._fileno)
+        self._loop.call_later(_MOMENT, self._look_again)
+
+    def _look_again(self) -> None:
+        if self._out:
+            self._loop.add_writer(self._fileno, self._writable)
 
     def _try_send(self, view: memoryview, fds: Sequence[Fd]) -> int:
         if not fds:
@@ -278,12 +292,16 @@ class Channel:
 
     def _attempt(self, send: Callable[..., int], *arguments: Any) -> int:
         """Return the bytes taken by the kernel; 0 when it would block or the connection broke."""
+        self.crowded = False
         try:
             return send(*arguments)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:
-            self._break(error)
+            if error.errno == errno.ETOOMANYREFS:
+                self.crowded = True
+            else:
+                self._break(error)
             return 0
 
     def _break(self, error: OSError) -> None:

@@ -183,7 +183,7 @@ class QEMUFile:
             elif self._channel.broken:
                 await self._channel.drain()
         except TimeoutError:
-            raise MigrationError(f"timeout while sending to {self.phase}") from None
+            raise MigrationError(f"timeout while sending to {self.phase}{self._crowd()}") from None
         except (OSError, WireError) as error:
             await self._read_to_end()
             raise self.last_word() or self._broken("write to", error) from None
@@ -199,6 +199,13 @@ class QEMUFile:
         self._fds.close()
         self._wake()
         self.on_end()
+
+    def _crowd(self) -> str:
+        """Why descriptors wait, if they do."""
+        if self._socket is None or not self._socket.crowded:
+            return ""
+        limit = os.sysconf("SC_OPEN_MAX")
+        return f": too many descriptors are in flight (RLIMIT_NOFILE is {limit})"
 
     def _send_pending(self) -> None:
         if self._pending:
