@@ -5,7 +5,8 @@ QEMU: qapi/machine.json, hw/core/machine-qmp-cmds.c (query_memdev), iothread.c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.backends.iothread import IOThread
@@ -17,7 +18,10 @@ from qemu_sim.machine.cpu_properties import has_cpus
 from qemu_sim.qapi.glib_order import ordered
 
 if TYPE_CHECKING:
+    from io import BufferedWriter
+
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.virtio.memory import GuestMemory
 
 _BACKEND = {
     "merge": True,
@@ -130,22 +134,26 @@ def memsave(
 def _save_memory(machine: Machine, start: int, size: int, filename: str) -> None:
     try:
         with open(filename, "wb") as file:
-            file.writelines(_chunks(machine, start, start + size))
-    except OSError as error:
-        raise QMPError(f"Could not open '{filename}': {error.strerror}") from None
+            _write_memory(machine, start, size, file)
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise QMPError(f"Could not open '{filename}': {error.strerror}") from None
+        raise QMPError(f"writing memory to '{filename}' failed") from None
 
 
-def _chunks(machine: Machine, start: int, end: int) -> Iterator[bytes]:
-    for at in range(start, end, _CHUNK):
-        yield _memory_at(machine, at, min(_CHUNK, end - at))
+def _write_memory(machine: Machine, start: int, size: int, file: BufferedWriter) -> None:
+    memory = None if machine.machine_type == "none" else machine.board.memory
+    end = start + size
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.truncate(size)  # what is behind RAM takes neither time nor space
+        end = min(end, 0 if memory is None else memory.size)
+    chunks = range(start, end, _CHUNK)
+    file.writelines(_memory_at(memory, at, min(_CHUNK, end - at)) for at in chunks)
 
 
-def _memory_at(machine: Machine, start: int, size: int) -> bytes:
-    if machine.machine_type == "none":
-        return bytes(size)
-    memory = machine.board.memory
-    there = max(0, min(size, memory.size - start))
-    return (memory.read(start, there) if there else b"").ljust(size, b"\0")
+def _memory_at(memory: GuestMemory | None, start: int, size: int) -> bytes:
+    there = 0 if memory is None else max(0, min(size, memory.size - start))
+    return (memory.read(start, there) if memory and there else b"").ljust(size, b"\0")
 
 
 def _own_ram(machine: Machine) -> str | None:

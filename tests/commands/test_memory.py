@@ -23,3 +23,23 @@ def test_a_file_that_cannot_be_written(make_machine):
     machine = make_machine("-machine", "q35", "-m", "2")
     with pytest.raises(QMPError, match="Could not open '/no/such/x': No such file or directory"):
         machine.execute("pmemsave", val=0, size=1, filename="/no/such/x")
+
+
+@pytest.mark.parametrize("size", [-1, 1 << 62])
+def test_more_than_any_file_can_hold(make_machine, tmp_path, size):
+    machine = make_machine("-machine", "q35", "-m", "2")
+    with pytest.raises(QMPError, match=r"writing memory to '.*dump' failed"):
+        machine.execute("pmemsave", val=0, size=size, filename=str(tmp_path / "dump"))
+
+
+def test_what_is_behind_ram_takes_no_space(make_machine, tmp_path):
+    machine = make_machine("-machine", "q35", "-m", "2")
+    path = tmp_path / "dump"
+    machine.execute("pmemsave", val=0, size=1 << 40, filename=str(path))
+    assert path.stat().st_size == 1 << 40
+    assert path.stat().st_blocks * 512 <= 4 * MIB
+
+
+def test_zeros_go_into_what_is_no_file(make_machine):
+    machine = make_machine("-machine", "none")
+    assert machine.execute("pmemsave", val=0, size=10, filename="/dev/null") == {}
