@@ -21,7 +21,7 @@ def qemu_sim_argv(disk):
 
 def test_the_disk_moves_without_a_word(machine_pair, disk):
     source, destination = machine_pair
-    source.execute("x-sim-guest-io", device="disk0", enable=True, queue_depth=8, write=True)
+    source.start_load("disk0", queue_depth=8, write=True)
 
     outcome = source.migrate_to(destination)
 

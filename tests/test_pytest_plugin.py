@@ -323,7 +323,7 @@ def test_the_examples_run_for_a_stranger(monkeypatch, pytester):
     result = pytester.runpytest_subprocess(
         *plugin(), "-p", "no:cacheprovider", "--rootdir=.", "-c", os.devnull, *paths
     )
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=5)
 
 
 def test_the_example_of_the_readme_runs(run):

@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from qemu_sim.io.channel import Channel
 from qemu_sim.testing.client import Client, MachineEnded
@@ -23,6 +23,17 @@ MIGRATION_TIMEOUT = 30.0  # seconds
 _ENDED = ("completed", "failed", "cancelled")
 _CONTROL = "qemu-sim-control"
 _EXIT_ON_ERROR_SINCE = (9, 1)  # QEMU: qapi/migration.json, migrate-incoming
+
+
+class GuestLoad(TypedDict, total=False):
+    """What the guest does with its RAM; what is not given stays as it is."""
+
+    dirty_rate: int
+    """Bytes a second that it writes."""
+    ram_used: int
+    """Bytes that are not zero."""
+    migration_polls: int
+    """How many query-migrate the next migration takes, instead of time."""
 
 
 class AsyncMachine:
@@ -75,6 +86,15 @@ class AsyncMachine:
         """Let something go wrong in the next migration."""
         arguments = {"fault": fault} if at is None else {"fault": fault, "at": at}
         await self.execute("x-sim-inject-fault", arguments)
+
+    async def set_guest(self, **load: Unpack[GuestLoad]) -> None:
+        """Set what the guest does with its RAM; a migration under way feels it at once."""
+        await self.execute("x-sim-set-guest", qmp_names(load))
+
+    async def advance(self, seconds: float, within: float) -> None:
+        """Let time pass on a manual clock, with all that happens in it."""
+        milliseconds = round(seconds * 1000)
+        await self.execute("x-sim-clock-advance", {"ms": milliseconds}, within=within)
 
     async def wait_event(self, name: str, data: Mapping[str, Any], within: float) -> Any:
         """Return the first such event that was not returned before."""

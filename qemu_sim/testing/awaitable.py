@@ -4,9 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from qemu_sim.testing.async_machine import MIGRATION_TIMEOUT, TIMEOUT, AsyncMachine, qmp_names
+from qemu_sim.testing.async_machine import (
+    MIGRATION_TIMEOUT,
+    TIMEOUT,
+    AsyncMachine,
+    GuestLoad,
+    qmp_names,
+)
 
 if TYPE_CHECKING:
     from qemu_sim.testing.client import Event
@@ -48,6 +54,21 @@ class AwaitableMachine:
     async def wait_held(self, point: str, *, timeout: float = TIMEOUT) -> None:
         """Wait until a migration is held at `point`."""
         await self.wait_event("X_SIM_MIGRATION_HELD", at=point, timeout=timeout)
+
+    async def step(self, *, timeout: float = TIMEOUT) -> str:
+        """Let the held migration go on to its next point on this side; returns which it is."""
+        await self.execute("x-sim-migration-step")
+        held = await self.wait_event("X_SIM_MIGRATION_HELD", timeout=timeout)
+        at: str = held["data"]["at"]
+        return at
+
+    async def advance(self, seconds: float, *, timeout: float = TIMEOUT) -> None:
+        """Let time pass on the machine's clock, with all that happens in it."""
+        await self._thread.wait(self._machine.advance(seconds, timeout))
+
+    async def set_guest(self, **load: Unpack[GuestLoad]) -> None:
+        """Set what the guest does with its RAM."""
+        await self._thread.wait(self._machine.set_guest(**load))
 
     async def wait(self, *, timeout: float = TIMEOUT) -> int:
         """Return the exit status once it has ended by itself."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from qemu_sim.testing.async_machine import (
     MIGRATION_TIMEOUT,
     TIMEOUT,
     AsyncMachine,
+    GuestLoad,
     Migration,
     qmp_names,
 )
@@ -140,6 +141,26 @@ class SimMachine:
     def inject(self, fault: str, *, at: str | None = None) -> None:
         """Let something go wrong in the next migration."""
         self._call(self._machine.inject(fault, at), TIMEOUT)
+
+    def advance(self, seconds: float, *, timeout: float = TIMEOUT) -> None:
+        """Let time pass on the machine's clock (`-sim clock=manual`), with all that happens in it.
+
+        `timeout` is of the test's own time.
+        """
+        self._call(self._machine.advance(seconds, timeout), timeout)
+
+    def set_guest(self, **load: Unpack[GuestLoad]) -> None:
+        """Set what the guest does with its RAM; a migration under way feels it at once."""
+        self._call(self._machine.set_guest(**load), TIMEOUT)
+
+    def start_load(self, device: str, *, queue_depth: int = 1, write: bool = False) -> None:
+        """Have the guest read from a disk, or write to it, and verify; see `query_guest`."""
+        load = {"queue-depth": queue_depth, "write": write}
+        self.execute("x-sim-guest-io", load, device=device, enable=True)
+
+    def stop_load(self, device: str) -> None:
+        """Have the guest leave a disk alone."""
+        self.execute("x-sim-guest-io", device=device, enable=False)
 
     def listen(self) -> str:
         """Wait for a source; returns the URI. For a machine started with -incoming defer."""

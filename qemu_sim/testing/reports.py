@@ -35,10 +35,13 @@ class BackendTransfer(_Report):
 
 
 class MigrationReport(_Report):
-    """The answer to query-migrate; `status` is None before any migration."""
+    """The answer to query-migrate; `status` is None before any migration. Times are in ms."""
 
     status: str | None = None
     error_desc: str | None = None
+    total_time: int | None = None
+    downtime: int | None = None
+    ram: dict[str, float] = {}
     backend_transfer: BackendTransfer | None = None
 
     @property

@@ -133,6 +133,73 @@ def test_a_migration_is_taken_from_point_to_point(machine_pair):
     assert migration.wait().source.status == "completed"
 
 
+async def test_a_coroutine_takes_it_from_point_to_point(machine_pair):
+    source, destination = machine_pair
+    source.hold("answer-received")
+    migration = source.start_migration(destination)
+    await source.aio.wait_held("answer-received")
+    assert [await source.aio.step() for _ in range(2)] == ["active", "before-stop"]
+    source.release()
+    assert (await migration.ended()).source.status == "completed"
+
+
+@pytest.fixture
+def timed(make_machine):
+    """A source whose time stands still and whose guest never lets it end, and its migration."""
+    argv = ("-machine", "q35", "-m", "16G")
+    source = make_machine(*argv, "-sim", "clock=manual")
+    destination = make_machine(*argv, "-incoming", "defer")
+    source.execute("migrate-set-parameters", max_bandwidth=100 << 20)
+    source.set_guest(dirty_rate=1 << 30, ram_used=8 << 30)
+    return source, source.start_migration(destination, backend_transfer=False)
+
+
+def test_time_passes_when_the_test_says_so(timed):
+    source, migration = timed
+    source.advance(3600)
+    report = source.query_migrate()
+    assert (report.status, report.total_time) == ("active", 3_600_000)
+    assert report.ram["dirty-sync-count"] > 10
+    source.set_guest(dirty_rate=0)
+    source.advance(0.5)
+    assert source.query_migrate().total_time == 3_600_500
+    source.advance(600)
+    assert migration.wait().source.status == "completed"
+
+
+async def test_time_passes_when_a_coroutine_says_so(timed):
+    source, migration = timed
+    await source.aio.advance(3600)
+    assert source.query_migrate().total_time == 3_600_000
+    await source.aio.set_guest(dirty_rate=0)
+    await source.aio.advance(600)
+    assert (await migration.ended()).source.status == "completed"
+
+
+def test_a_migration_takes_a_number_of_looks(machine_pair):
+    source, destination = machine_pair
+    source.set_guest(migration_polls=2)
+    migration = source.start_migration(destination)
+    source.wait_event("MIGRATION", status="active")
+    assert source.query_migrate().status == "active"
+    source.query_migrate()
+    assert migration.wait().source.status == "completed"
+
+
+def test_real_time_cannot_be_advanced(machine):
+    with pytest.raises(QMPError, match="The clock is not a manual one"):
+        machine.advance(1)
+
+
+def test_a_disk_is_used_until_told_otherwise(make_machine, make_disk):
+    machine = make_machine(*disk_argv(make_disk()))
+    machine.start_load("disk0", queue_depth=4, write=True)
+    machine.stop_load("disk0")
+    report = machine.query_guest()["disk0"]
+    assert report.requests > 0
+    assert report.errors == 0
+
+
 def test_a_migration_is_held_and_goes_on(machine_pair):
     source, destination = machine_pair
     destination.hold("ready-sent")
