@@ -15,6 +15,9 @@ from qemu_sim.testing.listening import wait_for_listener
 
 _START = 20.0  # seconds
 _QEMU = "qemu-system-x86_64"
+_PROFILES = ("11.1", "7.2")
+_PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
+_GO_PATH = "/usr/share/gocode"  # Debian's
 _ARGV = ["-machine", "none", "-nodefaults", "-display", "none", "-name", "clients"]
 
 
@@ -47,12 +50,22 @@ def real_version():
 
 
 @pytest.fixture
-def ours(tmp_path, environment, real_version):
+def our_command(real_version):
     """qemu-sim, as the QEMU it will be compared with if that was recorded."""
-    profile = real_version if real_version == "7.2" else "11.1"
-    settings = ["-sim", f"profile={profile},extensions=off"]
-    path = str(tmp_path / "ours")
-    running = Emulator([sys.executable, "-m", "qemu_sim", *settings], path, environment)
+    profile = real_version if real_version in _PROFILES else _PROFILES[0]
+    return [sys.executable, "-m", "qemu_sim", "-sim", f"profile={profile},extensions=off"]
+
+
+@pytest.fixture
+def commands(our_command, real_version):
+    """The command lines of qemu-sim and, if there is one, the real QEMU."""
+    return [our_command, *([[_QEMU]] if real_version in _PROFILES else [])]
+
+
+@pytest.fixture
+def ours(tmp_path, environment, our_command):
+    """A running qemu-sim."""
+    running = Emulator(our_command, str(tmp_path / "ours"), environment)
     yield running
     running.stop()
 
@@ -60,7 +73,7 @@ def ours(tmp_path, environment, real_version):
 @pytest.fixture
 def real(tmp_path, environment, real_version):
     """A real QEMU, or None where there is none that qemu-sim can be."""
-    if real_version not in ("7.2", "11.1"):
+    if real_version not in _PROFILES:
         yield None
         return
     running = Emulator([_QEMU], str(tmp_path / "real"), environment)
@@ -70,9 +83,36 @@ def real(tmp_path, environment, real_version):
 
 
 @pytest.fixture
+def emulators(ours, real):
+    """All that run."""
+    return [ours, *([real] if real is not None else [])]
+
+
+@pytest.fixture
 def environment(environment, tmp_path):
     """Clients leave histories, logs and folders in their home."""
     return {**environment, "HOME": str(tmp_path)}
+
+
+@pytest.fixture(scope="session")
+def go_program(tmp_path_factory):
+    """Compile a Go program of `programs` that needs Debian's go-qemu."""
+    if shutil.which("go") is None:
+        pytest.skip("go is not installed")
+    if not os.path.isdir(os.path.join(_GO_PATH, "src/github.com/digitalocean/go-qemu")):
+        pytest.skip("golang-github-digitalocean-go-qemu-dev is not installed")
+    built = tmp_path_factory.mktemp("go")
+    own = {"GOPATH": _GO_PATH, "GO111MODULE": "off", "GOCACHE": str(built / "cache")}
+
+    def build(name):
+        program = str(built / name.removesuffix(".go"))
+        source = os.path.join(_PROGRAMS, name)
+        subprocess.run(
+            ["go", "build", "-o", program, source], env={**os.environ, **own}, check=True
+        )
+        return program
+
+    return build
 
 
 @pytest.fixture

@@ -10,19 +10,25 @@ HASTE = b"""{"execute":"qmp_capabilities"}
 """
 
 
-def test_a_migration_cancelled_in_the_same_breath_ends(ours):
-    with socket.socket(socket.AF_UNIX) as sock:
+def converse(path):
+    """Return the answers, and the status that the migration ends with."""
+    with socket.socket(socket.AF_UNIX) as sock, sock.makefile("rb") as replies:
         sock.settimeout(LIMIT)
-        sock.connect(ours.path)
-        replies = sock.makefile("rb")
+        sock.connect(path)
         sock.sendall(HASTE)
         assert "QMP" in json.loads(replies.readline())
-        assert [json.loads(replies.readline()) for _ in range(3)] == [{"return": {}}] * 3
+        answers = [json.loads(replies.readline()) for _ in range(3)]
         deadline = time.monotonic() + LIMIT
         status = "cancelling"
         while status == "cancelling":
             assert time.monotonic() < deadline
             sock.sendall(b'{"execute":"query-migrate"}\n')
             status = json.loads(replies.readline())["return"]["status"]
-        assert status == "cancelled"
-        replies.close()
+        return answers, status
+
+
+def test_a_migration_cancelled_in_the_same_breath_ends(emulators):
+    for emulator in emulators:
+        answers, status = converse(emulator.path)
+        assert answers == [{"return": {}}] * 3
+        assert status in ("cancelled", "failed")  # the refusal may be faster than the client

@@ -199,6 +199,15 @@ def libvirt(daemon, emulator, tmp_path):
     daemon.forget_guest()
 
 
+@pytest.fixture
+def busy(libvirt, make_disk):
+    """A running domain whose guest writes to its disk."""
+    libvirt.define(DISK.format(path=make_disk().path))
+    libvirt.virsh("start", "guest")
+    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=True, write=True)
+    return libvirt
+
+
 def test_a_life(libvirt):
     libvirt.define()
     libvirt.virsh("start", "guest")
@@ -242,38 +251,30 @@ def test_a_disk_is_used_unplugged_and_plugged(libvirt, make_disk, tmp_path):
     libvirt.virsh("undefine", "guest")
 
 
-def test_a_saved_machine_goes_on(libvirt, make_disk, tmp_path):
+def test_a_saved_machine_goes_on(busy, tmp_path):
     """With its disk, which finds what the guest remembers having written."""
-    libvirt.define(DISK.format(path=make_disk().path))
-    libvirt.virsh("start", "guest")
-    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=True, write=True)
     with _knowing_migrate():
-        libvirt.virsh("save", "guest", str(tmp_path / "saved"))
-    assert libvirt.virsh("domstate", "guest") == "shut off"
-    libvirt.virsh("restore", str(tmp_path / "saved"))
-    assert libvirt.virsh("domstate", "guest") == "running"
-    assert _moves_blocks(libvirt)
+        busy.virsh("save", "guest", str(tmp_path / "saved"))
+    assert busy.virsh("domstate", "guest") == "shut off"
+    busy.virsh("restore", str(tmp_path / "saved"))
+    assert busy.virsh("domstate", "guest") == "running"
+    assert _moves_blocks(busy)
 
-    libvirt.virsh("managedsave", "guest")
-    assert libvirt.virsh("domstate", "--reason", "guest") == "shut off (saved)"
-    libvirt.virsh("start", "guest", "--paused")
-    assert libvirt.virsh("domstate", "guest") == "paused"
-    libvirt.virsh("resume", "guest")
-    assert _moves_blocks(libvirt)
-    libvirt.virsh("destroy", "guest")
-    libvirt.virsh("undefine", "guest")
+    busy.virsh("managedsave", "guest")
+    assert busy.virsh("domstate", "--reason", "guest") == "shut off (saved)"
+    busy.virsh("start", "guest", "--paused")
+    assert busy.virsh("domstate", "guest") == "paused"
+    busy.virsh("resume", "guest")
+    assert _moves_blocks(busy)
+    busy.virsh("destroy", "guest")
 
 
-def test_a_dumped_machine_stays(libvirt, make_disk, tmp_path):
-    libvirt.define(DISK.format(path=make_disk().path))
-    libvirt.virsh("start", "guest")
-    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=True, write=True)
+def test_a_dumped_machine_stays(busy, tmp_path):
     with _knowing_migrate():
-        libvirt.virsh("dump", "guest", str(tmp_path / "dump"))
+        busy.virsh("dump", "guest", str(tmp_path / "dump"))
     assert (tmp_path / "dump").read_bytes()[:4] == b"QEVM"
-    assert _moves_blocks(libvirt)
-    libvirt.virsh("destroy", "guest")
-    libvirt.virsh("undefine", "guest")
+    assert _moves_blocks(busy)
+    busy.virsh("destroy", "guest")
 
 
 @contextmanager
@@ -297,14 +298,10 @@ def _moves_blocks(libvirt):
 
 
 @pytest.mark.parametrize("live", [("--live",), ()], ids=["live", "stopped"])
-def test_a_machine_moves_to_another_host(libvirt, other, make_disk, live):
-    libvirt.define(DISK.format(path=make_disk().path))
-    libvirt.virsh("start", "guest")
-    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=True, write=True)
+def test_a_machine_moves_to_another_host(busy, other, live):
     with _knowing_migrate():
-        libvirt.virsh("migrate", *live, "--unsafe", "guest", other.uri, "tcp://127.0.0.1")
-    assert libvirt.virsh("domstate", "guest") == "shut off"
+        busy.virsh("migrate", *live, "--unsafe", "guest", other.uri, "tcp://127.0.0.1")
+    assert busy.virsh("domstate", "guest") == "shut off"
     assert other.virsh("domstate", "guest") == "running"
     assert _moves_blocks(other)
     other.virsh("destroy", "guest")
-    libvirt.virsh("undefine", "guest")

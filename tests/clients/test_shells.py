@@ -73,19 +73,23 @@ def test_qmp_shell(options, ours, real, environment):
     assert text.count("CommandNotFound") == 1
 
 
-def test_qmp_shell_wrap(ours, real, environment, tmp_path):
+def test_qmp_shell_wrap(commands, environment, tmp_path):
     """The shell listens, and what it starts connects to it."""
     shell = program("qmp-shell-wrap")
     machine = ["-machine", "none", "-nodefaults", "-display", "none"]
-    text = talk(
-        [shell, "--", sys.executable, "-m", "qemu_sim", *machine],
-        "query-status\nquit\n",
-        env=environment,
-        cwd=tmp_path,
-        check=False,  # it takes a machine that is faster than itself for an error
-    )
-    assert '"status": "running"' in text
-    assert text.count('"return"') == 2
+    texts = [
+        talk(
+            [shell, "--", *command, *machine],
+            "query-status\nquery-name surprise=1\nstop\nquit\n",
+            env=environment,
+            cwd=tmp_path,
+            check=False,  # it takes a machine that is faster than itself for an error
+        )
+        for command in commands
+    ]
+    assert '"status": "running"' in texts[0]
+    assert texts[0].count('"return"') == 3
+    assert texts == texts[:1] * len(commands)
 
 
 @pytest.mark.skipif(shutil.which("socat") is None, reason="socat is not installed")
@@ -112,6 +116,7 @@ class Terminal:
         if self.pid == 0:
             termios.tcsetwinsize(0, (40, 120))
             os.execvpe(command[0], command, {**environment, "TERM": "xterm"})
+        os.set_inheritable(self._fd, False)  # or the next program keeps it open
 
     def type(self, text):
         os.write(self._fd, text.encode())
@@ -144,23 +149,25 @@ def terminal(environment):
         each.close()
 
 
-def test_completion(ours, terminal):
+def test_completion(emulators, terminal):
     """qmp-shell knows the commands because it has asked for them."""
-    shell = terminal(program("qmp-shell"), ours.path)
-    shell.read_until("(QEMU) ")
-    shell.type("query-nam\t\n")
-    shell.read_until('"clients"')
-    shell.type("query-migrate-ca\t\n")
-    shell.read_until("query-migrate-capabilities")
-    shell.read_until('"xbzrle"')
+    for emulator in emulators:
+        shell = terminal(program("qmp-shell"), emulator.path)
+        shell.read_until("(QEMU) ")
+        shell.type("query-nam\t\n")
+        shell.read_until('"clients"')
+        shell.type("query-migrate-ca\t\n")
+        shell.read_until("query-migrate-capabilities")
+        shell.read_until('"xbzrle"')
 
 
-def test_qmp_tui(ours, terminal):
+def test_qmp_tui(emulators, terminal):
     """It shows the greeting, and the answer to its own negotiation."""
     # Found and not imported: its warnings are not ours to bear.
     if importlib.util.find_spec("urwid_readline") is None:
         pytest.skip("urwid is not installed: pip install 'qemu.qmp[tui]'")
-    tui = terminal(program("qmp-tui"), ours.path)
-    tui.read_until("└")
-    tui.read_until('"oob"', nudge=" ")
-    tui.read_until('"return"', nudge=" ")
+    for emulator in emulators:
+        tui = terminal(program("qmp-tui"), emulator.path)
+        tui.read_until("└")
+        tui.read_until('"oob"', nudge=" ")
+        tui.read_until('"return"', nudge=" ")
