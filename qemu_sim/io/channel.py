@@ -32,6 +32,7 @@ from typing import Any
 from qemu_sim.errors import WireError
 from qemu_sim.fds import Fd, close_all
 from qemu_sim.io.credentials import peer_credentials
+from qemu_sim.io.stream import Stream
 
 MAX_FDS = 253  # SCM_MAX_FD, Linux include/net/scm.h
 _READ_SIZE = 256 * 1024
@@ -46,53 +47,30 @@ _ANCILLARY_SIZE = socket.CMSG_SPACE(MAX_FDS * 4)
 _INT_SIZE = array.array("i").itemsize
 
 
-class Channel:
-    """Bytes and descriptors of one connected socket.
-
-    `on_data(data, fds)` is called for each read; the callee owns `fds`. `on_close(error)`
-    is called once: None at the peer's orderly end, else what broke the connection.
-    Neither is called after `close`.
-    """
+class Channel(Stream):
+    """Bytes and descriptors of one connected socket."""
 
     duplex = True  # the peer can answer on it
     name = "socket"  # what QEMU's errors call it
 
     def __init__(self, sock: socket.socket, *, lingers: bool = False) -> None:
         """Take ownership of `sock`, a connected stream socket."""
+        super().__init__()
         sock.setblocking(False)
         self._sock = sock
         self._fileno = sock.fileno()
-        self._loop = asyncio.get_running_loop()
         self._carries_fds = sock.family == socket.AF_UNIX
         self._out: collections.deque[tuple[memoryview, list[Fd]]] = collections.deque()
         self.crowded = False  # whether descriptors wait because too many are in flight
-        self._drained = asyncio.Event()
-        self._drained.set()
-        self._reading = False
         self._lingers = lingers
         self._last_read = 0.0  # when what it brought had been dealt with
         self._arrivals = select.poll()
         self._arrivals.register(sock, select.POLLIN)
-        self._error: Exception | None = None
-        self.on_data: Callable[[bytes, list[Fd]], None] = _refuse_data
-        self.on_close: Callable[[Exception | None], None] = _ignore_close
-        self.queued_bytes = 0
-        self.half_open = False  # whether a peer that stops writing may still be written to
 
     @property
     def carries_fds(self) -> bool:
         """Whether descriptors can travel (a unix socket)."""
         return self._carries_fds
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called or the connection ended."""
-        return self._fileno < 0
-
-    @property
-    def broken(self) -> bool:
-        """Whether what is sent is lost; `drain` raises why."""
-        return self._error is not None
 
     def peer_credentials(self) -> tuple[int, int, int] | None:
         """Pid, uid and gid of the peer of a unix socket (SO_PEERCRED), else None."""
@@ -145,12 +123,6 @@ class Channel:
         if self._error is None and sent < sum(map(len, pieces)):
             self._queue(memoryview(b"".join(pieces))[sent:], ())
 
-    async def drain(self) -> None:
-        """Wait until all that was sent is with the kernel. Raises what broke the connection."""
-        await self._drained.wait()
-        if self._error is not None:
-            raise self._error
-
     async def hung_up(self, seconds: float) -> bool:
         """Whether the peer hangs up within `seconds` after it has read what was sent.
 
@@ -176,6 +148,7 @@ class Channel:
             return
         self.pause_reading()
         self._drop_queue()
+        self.closed = True
         self._fileno = -1
         self._sock.close()
 
@@ -183,6 +156,7 @@ class Channel:
         """Give up the descriptor, which stays open; what is still queued is lost."""
         self.pause_reading()
         self._drop_queue()
+        self.closed = True
         self._fileno = -1
         return Fd(self._sock.detach())
 
@@ -304,16 +278,6 @@ class Channel:
                 self._break(error)
             return 0
 
-    def _break(self, error: OSError) -> None:
-        """Remember what broke the writing side; `on_close` is never called from `send`.
-
-        A reader goes on: the peer's last words may still be on their way.
-        """
-        self._error = error
-        self._drop_queue()
-        if not self._reading:
-            self._loop.call_soon(self._fail, error)
-
     def _drop_queue(self) -> None:
         if self._out or not self._drained.is_set():
             self._loop.remove_writer(self._fileno)
@@ -323,20 +287,6 @@ class Channel:
         self.queued_bytes = 0
         self._drained.set()
 
-    def _end_of_input(self) -> None:
-        if self.half_open and self._error is None:
-            self.pause_reading()
-            self.on_close(None)
-        else:
-            self._fail(self._error)
-
-    def _fail(self, error: Exception | None) -> None:
-        if self.closed:
-            return
-        self._error = error or BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        self.close()
-        self.on_close(error)
-
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[Fd]:
     """Own the descriptors of one read."""
@@ -345,12 +295,3 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[Fd]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             numbers.frombytes(payload[: len(payload) - len(payload) % _INT_SIZE])
     return [Fd(number) for number in numbers]
-
-
-def _refuse_data(data: bytes, fds: list[Fd]) -> None:
-    close_all(fds)
-    raise AssertionError(f"{len(data)} bytes arrived before on_data was set")
-
-
-def _ignore_close(error: Exception | None) -> None:
-    """Nobody has asked to be told."""

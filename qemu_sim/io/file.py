@@ -56,7 +56,7 @@ class FileChannel(ByteChannel):
             return
         error = job.exception()
         if isinstance(error, Exception):
-            self._write_failed(error)
+            self._break(error)
             return
         written = job.result()
         del self._out[: len(written)]

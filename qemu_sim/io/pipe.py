@@ -53,7 +53,7 @@ class PipeChannel(ByteChannel):
                 self._waiting = True
                 self._loop.add_writer(sink.fileno(), self._write, sink)
         except OSError as error:
-            self._write_failed(error)
+            self._break(error)
         else:
             self._stop_writing(sink)
 

@@ -19,44 +19,16 @@ from qemu_sim.io.pipe import PipeChannel
 BLOCK = os.urandom(3 << 20)
 
 
-class Told:
-    """What a channel told."""
-
-    def __init__(self, channel) -> None:
-        self.channel = channel
-        self.data = b""
-        self.closed: list[Exception | None] = []
-        self.changed = asyncio.Event()
-        channel.on_data = self._received
-        channel.on_close = self._ended
-        channel.start_reading()
-
-    def _received(self, data, fds) -> None:
-        assert fds == []
-        self.data += data
-        self.changed.set()
-
-    def _ended(self, error) -> None:
-        self.closed.append(error)
-        self.changed.set()
-
-    async def until(self, condition) -> None:
-        async with asyncio.timeout(5):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
-
-
 def pipe():
     return tuple(map(Fd, os.pipe2(os.O_CLOEXEC)))
 
 
 @pytest.fixture
-async def ends():
+async def ends(listen):
     """The reading and the writing end of one pipe."""
     source, sink = pipe()
     reader, writer = PipeChannel(source, None), PipeChannel(None, sink)
-    yield Told(reader), writer
+    yield listen(reader), writer
     reader.close()
     writer.close()
 
@@ -95,8 +67,8 @@ async def test_one_way_means_one_way(ends):
         writer.send(b"x", [fd])
 
 
-async def test_half_open_goes_on_writing_when_its_input_ended():
-    told = Told(PipeChannel(*program.start(["/bin/sh", "-c", "exec >&-; cat >/dev/null"]), "x"))
+async def test_half_open_goes_on_writing_when_its_input_ended(listen):
+    told = listen(PipeChannel(*program.start(["/bin/sh", "-c", "exec >&-; cat >/dev/null"]), "x"))
     told.channel.half_open = True
     await told.until(lambda: told.closed)
     told.channel.send(BLOCK)
@@ -105,7 +77,7 @@ async def test_half_open_goes_on_writing_when_its_input_ended():
     told.channel.close()
 
 
-async def test_a_file_is_written_and_read_from_where_it_stands(tmp_path):
+async def test_a_file_is_written_and_read_from_where_it_stands(tmp_path, listen):
     path = tmp_path / "file"
     path.write_bytes(b"head")
     writer = any_channel.writer_of(Fd(os.open(path, os.O_WRONLY | os.O_APPEND)))
@@ -116,17 +88,17 @@ async def test_a_file_is_written_and_read_from_where_it_stands(tmp_path):
     writer.close()
     fd = Fd(os.open(path, os.O_RDONLY))
     os.lseek(fd.fileno(), 2, os.SEEK_SET)
-    told = Told(any_channel.reader_of(fd))
+    told = listen(any_channel.reader_of(fd))
     await told.until(lambda: told.closed)
     assert told.data == b"admore " + BLOCK
     assert told.closed == [None]
 
 
-async def test_the_loop_turns_while_a_file_blocks(tmp_path):
+async def test_the_loop_turns_while_a_file_blocks(tmp_path, listen):
     """A FIFO opened for both, and blocking, stands for a disk that takes its time."""
     os.mkfifo(tmp_path / "slow")
     slow = os.open(tmp_path / "slow", os.O_RDWR)
-    told = Told(FileChannel(Fd(os.dup(slow)), None))
+    told = listen(FileChannel(Fd(os.dup(slow)), None))
     for _ in range(10):
         await asyncio.sleep(0)  # would not return if the loop itself were reading
     assert told.data == b""
@@ -173,9 +145,9 @@ async def test_the_channel_fits_the_descriptor(kind, expected, tmp_path):
     there.close()
 
 
-async def test_a_program_is_talked_to_and_waited_for():
+async def test_a_program_is_talked_to_and_waited_for(listen):
     before = open_descriptors()
-    told = Told(PipeChannel(*program.start(["/bin/sh", "-c", "echo $$; cat; exit 3"]), "command"))
+    told = listen(PipeChannel(*program.start(["/bin/sh", "-c", "echo $$; cat; exit 3"]), "command"))
     assert told.channel.duplex
     told.channel.send(b"hello")
     await told.until(lambda: told.data.endswith(b"hello"))
@@ -189,18 +161,18 @@ async def test_a_program_is_talked_to_and_waited_for():
         await asyncio.sleep(0.005)
 
 
-async def test_a_program_gets_no_other_descriptor():
+async def test_a_program_gets_no_other_descriptor(listen):
     with Fd(os.open(os.devnull, os.O_RDONLY)) as fd:
         os.set_inheritable(fd.fileno(), True)
-        told = Told(PipeChannel(*program.start(["/bin/ls", "/proc/self/fd"]), "command"))
+        told = listen(PipeChannel(*program.start(["/bin/ls", "/proc/self/fd"]), "command"))
         await told.until(lambda: told.closed)
     assert told.data.split() == [b"0", b"1", b"2", b"3"]  # 3 is the directory itself
 
 
-async def test_a_program_has_no_signal_blocked_or_ignored():
+async def test_a_program_has_no_signal_blocked_or_ignored(listen):
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
-        told = Told(PipeChannel(*program.start(["/bin/cat", "/proc/self/status"]), "command"))
+        told = listen(PipeChannel(*program.start(["/bin/cat", "/proc/self/status"]), "command"))
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     await told.until(lambda: told.closed)

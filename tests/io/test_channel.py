@@ -16,38 +16,9 @@ from qemu_sim.fds import Fd, close_all, open_descriptors
 from qemu_sim.io.channel import MAX_FDS, Channel
 
 
-class End:
-    """One end of a connection, and what it was told."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.channel = Channel(sock)
-        self.data = b""
-        self.fds: list[Fd] = []
-        self.closed: list[Exception | None] = []
-        self.changed = asyncio.Event()
-        self.channel.on_data = self._received
-        self.channel.on_close = self._ended
-        self.channel.start_reading()
-
-    def _received(self, data: bytes, fds: list[Fd]) -> None:
-        self.data += data
-        self.fds += fds
-        self.changed.set()
-
-    def _ended(self, error: Exception | None) -> None:
-        self.closed.append(error)
-        self.changed.set()
-
-    async def until(self, condition) -> None:
-        async with asyncio.timeout(5):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
-
-
 @pytest.fixture
-async def ends():
-    here, there = (End(sock) for sock in socket.socketpair())
+async def ends(listen):
+    here, there = (listen(Channel(sock)) for sock in socket.socketpair())
     yield here, there
     for end in (here, there):
         end.channel.close()
@@ -128,9 +99,9 @@ async def test_last_words_of_a_peer_that_leaves_are_heard(ends):
     assert here.data == b"goodbye"
 
 
-async def test_close_leaves_no_descriptor_behind():
+async def test_close_leaves_no_descriptor_behind(listen):
     before = open_descriptors()
-    here, there = (End(sock) for sock in socket.socketpair())
+    here, there = (listen(Channel(sock)) for sock in socket.socketpair())
     there.channel.pause_reading()
     with Fd(os.open(os.devnull, os.O_RDONLY)) as fd:
         here.channel.send(os.urandom(1 << 20))

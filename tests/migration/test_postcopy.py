@@ -29,15 +29,19 @@ async def pair(make_pair):
     return made
 
 
-async def in_postcopy(pair):
-    """Start a migration that is held when the destination runs and more of RAM is to come."""
+async def begin(pair):
+    """Start a migration and ask for postcopy while it is active."""
     pair.source.hooks.hold("active")
-    pair.source.hooks.hold("postcopy-active")
     pair.listen()
     pair.migrate(hand_over=False)
     assert await pair.source.held.get() == "active"
     pair.source.migration.start_postcopy()
     pair.source.hooks.release()
+
+
+async def in_postcopy(pair):
+    """Start a migration that is held when the destination runs and more of RAM is to come."""
+    await begin(pair)
     pair.source.hooks.hold("postcopy-active")
     assert await pair.source.held.get() == "postcopy-active"
     await pair.destination.until("postcopy-active")
@@ -80,12 +84,7 @@ async def test_a_destination_tells_how_long_its_cpus_waited_for_pages(pair):
 async def test_an_older_qemu_switches_over_otherwise(pair):
     for side in (pair.source, pair.destination):
         side.migration.status._known = lambda: OLD
-    pair.source.hooks.hold("active")
-    pair.listen()
-    pair.migrate(hand_over=False)
-    await pair.source.held.get()
-    pair.source.migration.start_postcopy()
-    pair.source.hooks.release()
+    await begin(pair)
     assert await pair.ended() == ("completed", "completed")
     order = ["setup", "active", "postcopy-active", "STOP", "completed"]
     assert pair.source.log == order
@@ -155,12 +154,7 @@ async def test_a_destination_that_cannot_load_the_package_has_not_started(pair):
         raise ValueError(state)
 
     pair.destination.devices[0].load = load
-    pair.source.hooks.hold("active")
-    pair.listen()
-    pair.migrate(hand_over=False)
-    await pair.source.held.get()
-    pair.source.migration.start_postcopy()
-    pair.source.hooks.release()
+    await begin(pair)
     assert await pair.ended() == ("failed", "failed")
     assert pair.source.state_name == "running"
     assert pair.destination.state_name == "inmigrate"
