@@ -7,10 +7,10 @@ fragments.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qemu_sim.guest import echo
-from qemu_sim.guest.fragments import Fragments
+from qemu_sim.guest.internet import Internet
 from qemu_sim.wire.checksum import checksum, is_intact
 
 if TYPE_CHECKING:
@@ -29,14 +29,12 @@ def is_unicast(address: bytes) -> bool:
     return 0 < address[0] < 224 and address[0] != 127  # noqa: PLR2004 - RFC 6890
 
 
-class IPv4:
+class IPv4(Internet):
     """One guest's IPv4."""
 
     def __init__(self, addresses: Addresses) -> None:
         """Answer for `addresses`."""
-        self._addresses = addresses
-        self._fragments = Fragments()
-        self._next_id = 0
+        super().__init__(addresses, is_unicast)
 
     def receive(self, packet: bytes) -> list[bytes]:
         """Return the packets that answer `packet`, which came to our own MAC."""
@@ -55,23 +53,6 @@ class IPv4:
             payload = self._fragments.add(key, offset, bool(flags & _MORE), packet[header:size])
         answer = None if payload is None else _answer(protocol, payload, source, target)
         return [] if answer is None else self._packets(protocol, answer, target, source)
-
-    def save(self) -> dict[str, Any]:
-        """Return what the next packets depend on, as JSON."""
-        return {"fragments": self._fragments.save(), "next-id": self._next_id}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `save` returned."""
-        self._fragments.load(state["fragments"])
-        self._next_id = state["next-id"]
-
-    def _ours(self, source: bytes, target: bytes) -> bool:
-        return (
-            source != target
-            and is_unicast(source)
-            and is_unicast(target)
-            and self._addresses.accept(target)
-        )
 
     def _packets(self, protocol: int, payload: bytes, source: bytes, target: bytes) -> list[bytes]:
         self._next_id = (self._next_id + 1) % 0x10000

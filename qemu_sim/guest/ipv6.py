@@ -7,10 +7,10 @@ with another one gets no answer.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qemu_sim.guest import echo
-from qemu_sim.guest.fragments import Fragments
+from qemu_sim.guest.internet import Internet
 from qemu_sim.guest.neighbours import answer_neighbour
 from qemu_sim.wire.checksum import is_intact, pseudo_header
 
@@ -36,14 +36,12 @@ def is_unicast(address: bytes) -> bool:
     return address[0] != 0xFF and address not in (_UNSPECIFIED, _LOOPBACK)  # noqa: PLR2004 - ff00::/8
 
 
-class IPv6:
+class IPv6(Internet):
     """One guest's IPv6."""
 
     def __init__(self, addresses: Addresses) -> None:
         """Answer for `addresses`."""
-        self._addresses = addresses
-        self._fragments = Fragments()
-        self._next_id = 0
+        super().__init__(addresses, is_unicast)
 
     def receive(self, packet: bytes, mac: bytes, sender: bytes, to_us: bool) -> list[bytes]:
         """Return the packets that answer `packet`, sent by the MAC `sender`; `mac` is ours.
@@ -64,23 +62,6 @@ class IPv6:
         if protocol == _FRAGMENT:
             return self._fragment(payload, source, target)
         return self._answer(protocol, payload, source, target)
-
-    def save(self) -> dict[str, Any]:
-        """Return what the next packets depend on, as JSON."""
-        return {"fragments": self._fragments.save(), "next-id": self._next_id}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `save` returned."""
-        self._fragments.load(state["fragments"])
-        self._next_id = state["next-id"]
-
-    def _ours(self, source: bytes, target: bytes) -> bool:
-        return (
-            source != target
-            and is_unicast(source)
-            and is_unicast(target)
-            and self._addresses.accept(target)
-        )
 
     def _discover(
         self, message: bytes, mac: bytes, sender: bytes, source: bytes, target: bytes

@@ -18,6 +18,7 @@ from qemu_sim.qapi.json_values import Check
 from qemu_sim.qapi.path import Path
 from qemu_sim.qapi.pool import Entry
 from qemu_sim.qapi.profile import Profile
+from qemu_sim.qapi.property_kinds import NUMBERS
 
 # Since then device_add keeps JSON's types. QEMU: commit be93fd53723c
 _JSON_KEEPS_TYPES = (9, 2, 0)
@@ -26,17 +27,6 @@ _JSON_KEEPS_TYPES = (9, 2, 0)
 _UNLISTED = {"realized": "bool", "bus": "str"}
 _UNLISTED_READ_ONLY = ("type", "hotplugged", "hotpluggable", "parent_bus")
 
-_KINDS = {
-    "bool": "bool",
-    "int": "int64",
-    "int32": "int32_t",
-    "int64": "int64",
-    "uint8": "uint8_t",
-    "uint16": "uint16_t",
-    "uint32": "uint32_t",
-    "uint64": "uint64",
-    "size": "size",
-}
 # Only ever read.
 _READ_ONLY = frozenset({"guest statistics", "GuestPanicInformation", "X86CPUFeatureWordInfo"})
 # Enumerations are told by their description alone: "Error handling policy, report/ignore".
@@ -99,7 +89,7 @@ def _check_for(
         return special(f"{owner}.{name}", scalar("str"))
     if listed["type"] in _READ_ONLY:
         raise QMPError(f"Property '{owner}.{name}' is not writable")
-    kind = _KINDS.get(listed["type"])
+    kind = NUMBERS.get(listed["type"])
     if kind is not None:
         return scalar(kind)
     found = _CHOICES.search(listed.get("description", ""))

@@ -14,21 +14,9 @@ from qemu_sim.errors import QMPError
 from qemu_sim.qapi.keyval_values import scalar
 from qemu_sim.qapi.path import Path
 from qemu_sim.qapi.pool import Entry
+from qemu_sim.qapi.property_kinds import NUMBERS
 
-_KINDS = {
-    "bool": "bool",
-    "int": "int64",
-    "int32": "int32_t",
-    "int64": "int64",
-    "uint8": "uint8_t",
-    "uint16": "uint16_t",
-    "uint32": "uint32_t",
-    "uint64": "uint64",
-    "uint64_t": "uint64",
-    "size": "size",
-    "string": "str",
-    "str": "str",
-}
+_KINDS = NUMBERS | {"uint64_t": "uint64", "string": "str", "str": "str"}
 _CHOICES = {
     "OnOffAuto": ("on", "off", "auto"),
     "on|off|split": ("on", "off", "split"),
