@@ -253,4 +253,6 @@ def _unknown_command(message: vmstream.Message) -> LoadError:
     code = f"MIG_CMD 0x{message.code:x}"
     if message.code <= vmstream.COMMAND_SWITCHOVER_START:
         return LoadError(f"{code} is not simulated by qemu-sim")
-    return LoadError(f"{code} unknown (len 0x{len(message.data):x})")
+    # Ours frame their length alone; the JSON follows.
+    size = _U32.size if message.code in vmstream.NAMES else len(message.data)
+    return LoadError(f"{code} unknown (len 0x{size:x})")
