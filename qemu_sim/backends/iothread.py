@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qemu_sim.backends.object import Object
+from qemu_sim.backends.object import Object, Place
 from qemu_sim.backends.sleeper import Sleeper
 from qemu_sim.errors import QMPError
 
@@ -20,8 +20,8 @@ class IOThread(Object):
 
     TYPE = "iothread"
 
-    def __init__(self, id: str, options: dict[str, Any]) -> None:
-        super().__init__(id, options)
+    def __init__(self, id: str, options: dict[str, Any], place: Place | None = None) -> None:
+        super().__init__(id, options, place)
         for name, value in options.items():
             if value < 0:
                 raise QMPError(f"{name} value must be in range [0, {_MOST}]")

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from qemu_sim.backends.object import Object
+from qemu_sim.backends.object import Object, Place
 from qemu_sim.errors import QMPError
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\n\r]*")
@@ -25,14 +25,23 @@ class Secret(Object):
 
     TYPE = "secret"
 
-    def __init__(self, id: str, options: dict[str, Any]) -> None:
+    def __init__(self, id: str, options: dict[str, Any], place: Place | None = None) -> None:
         """Read the secret. Raises QMPError in QEMU's words."""
-        super().__init__(id, {**_UNGIVEN, **options})
+        super().__init__(id, {**_UNGIVEN, **options}, place)
         if "keyid" in options:
+            _check_key(self.place, options["keyid"])
             raise QMPError("a secret that is encrypted by another is not simulated by qemu-sim")
         content = _content(options)
         if self.options["format"] == "base64" and not _BASE64.fullmatch(content):
             raise QMPError("Base64 data contains invalid characters")
+
+
+def _check_key(place: Place, id: str) -> None:
+    found = place.objects.get(id)
+    if found is None:
+        raise QMPError(f"No secret with id '{id}'")
+    if not isinstance(found, Secret):
+        raise QMPError(f"Object with id '{id}' is not a secret")
 
 
 def _content(options: dict[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qemu_sim.backends.object import Object
+from qemu_sim.backends.object import Object, Place
 from qemu_sim.block import limits
 
 _UNSTABLE = "x-"
@@ -19,9 +19,11 @@ class ThrottleGroup(Object):
 
     TYPE = "throttle-group"
 
-    def __init__(self, id: str, options: dict[str, Any]) -> None:
+    IN_USE = "Cannot delete throttle group '{}' with active references"
+
+    def __init__(self, id: str, options: dict[str, Any], place: Place | None = None) -> None:
         """Check the limits. Raises QMPError in QEMU's words."""
-        super().__init__(id, options)
+        super().__init__(id, options, place)
         given = options.get("limits", options)
         limits.checked({_drive_name(key): value for key, value in given.items()})
         self.members = 0

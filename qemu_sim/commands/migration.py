@@ -80,7 +80,9 @@ async def migrate_incoming(
 @command("query-migrate")
 def query_migrate(machine: Machine) -> dict[str, Any]:
     """Return status and progress, and what became of each backend."""
-    return shape.answer(machine.schema.by_name, "query-migrate", machine.migration.query())  # type: ignore[no-any-return]
+    reasons = machine.admission.blockers()
+    told = machine.migration.query() | ({"blocked-reasons": reasons} if reasons else {})
+    return shape.answer(machine.schema.by_name, "query-migrate", told)  # type: ignore[no-any-return]
 
 
 @command("query-backend-transfer")

@@ -17,6 +17,7 @@ from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
+    from qemu_sim.backends.memory_backend import MemoryBackend
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.block.drive import Drive
     from qemu_sim.machine.failover import Failover
@@ -53,6 +54,9 @@ class Parts(Protocol):
 
     def claim_chardev(self, device_type: str, id: str) -> Chardev:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
+
+    def claim_memory(self, name: str, id: str) -> MemoryBackend:
+        """Return the memory backend `id` for the property `name`. Raises QMPError."""
 
     def claim_drive(
         self, property_name: str, name: str | None, path: str, *, removable: bool, shares: bool
@@ -100,6 +104,11 @@ class Device:
     @property
     def backend(self) -> Backend | None:
         """The owner of the host descriptors behind this device, if there is one."""
+        return None
+
+    @property
+    def migration_blocker(self) -> str | None:
+        """Why a machine with it cannot migrate, in QEMU's words; None where it can."""
         return None
 
     async def open(self) -> None:

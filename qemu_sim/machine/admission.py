@@ -34,7 +34,14 @@ class Admission:
             raise QMPError("Guest is waiting for an incoming migration")
         if machine.run_state.value == "postmigrate":
             raise QMPError("Can't migrate the vm that was paused due to previous migration")
+        for reason in self.blockers():
+            raise QMPError(reason)
         self._refuse_not_simulated()
+
+    def blockers(self) -> list[str]:
+        """Return why the machine's devices keep it where it is, latest first."""
+        reasons = (device.migration_blocker for device in reversed(self._machine.devices))
+        return [reason for reason in reasons if reason is not None]
 
     def check_awaits_migration(self) -> None:
         """Raise QMPError in QEMU's words unless this machine was started as a destination."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qemu_sim import catalog
 from qemu_sim.backends.chardev import open_file
 from qemu_sim.backends.memory_backend import MemoryBackend
+from qemu_sim.backends.object import Place
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.virtio.memory import GuestMemory
 
@@ -48,7 +49,11 @@ class Board:
     """The parts of one machine. `check_properties` types a device's properties."""
 
     def __init__(
-        self, options: MachineOptions, buses: Buses, check_properties: CheckProperties
+        self,
+        options: MachineOptions,
+        buses: Buses,
+        check_properties: CheckProperties,
+        version: tuple[int, int, int] = (11, 1, 0),
     ) -> None:
         self._options = options
         self._buses = buses
@@ -58,6 +63,7 @@ class Board:
         self.monitors: list[MonitorObject] = []
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
+        self._place = Place(self.objects, self.chardevs, self.netdevs, version)
         self.deferred = options.incoming
         # Which netdev a machine that waits for a migration leaves unopened.
         self.opens_late: Callable[[Netdev], bool] = lambda _: True
@@ -136,6 +142,18 @@ class Board:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
         return _claim(self._claims, self.chardevs, f"{device_type}.chardev", id)
 
+    def claim_memory(self, name: str, id: str) -> MemoryBackend:
+        """Return the memory backend `id` for the property `name` of a device.
+
+        Raises QMPError in QEMU's words.
+        """
+        found = self._place.linked(name, "memory-backend", id)
+        assert isinstance(found, MemoryBackend)
+        if found.taken:
+            raise QMPError(f"can't use already busy memdev: {id}")
+        found.taken = True
+        return found
+
     def claim_drive(
         self, property_name: str, name: str | None, path: str, *, removable: bool, shares: bool
     ) -> Drive:
@@ -161,15 +179,14 @@ class Board:
             raise QMPError(f"object type '{kind}' is not simulated by qemu-sim")
         if id in self.objects:
             raise QMPError(f"attempt to add duplicate property '{id}' to object (type 'container')")
-        self.objects[id] = made(id, options)
+        self.objects[id] = made(id, options, self._place)
 
     def delete_object(self, id: str) -> None:
         """Remove an object that nothing uses. Raises QMPError in QEMU's words."""
         found = self.objects.get(id)
         if found is None:
             raise QMPError(f"object '{id}' not found")
-        if found.in_use:
-            raise QMPError(f"object '{id}' is in use, can not be deleted")
+        found.check_deletable()
         del self.objects[id]
         found.close()
 

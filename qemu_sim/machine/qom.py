@@ -41,6 +41,7 @@ _MONITOR = "monitor-qmp"  # monitors were no objects before there was such a typ
 _RAM = "memory-backend-ram"
 _PCI = "PCI"
 _CHILD = "child<"
+_LINK = "link<"
 _ALWAYS_THERE = (8, 0)  # newer than 7.2: the root's containers exist even when they are empty
 
 # The PCI host bridge of a machine type: its name in /machine, its type, its bus's name and type.
@@ -140,8 +141,9 @@ class ObjectTree:
             and name != "bootindex"
             and name in self._types.device_properties(owner)
         ):
+            link = "link " if kind.startswith(_LINK) else ""
             raise QMPError(
-                f"Attempt to set property '{name}' on {owner.device_name}"
+                f"Attempt to set {link}property '{name}' on {owner.device_name}"
                 f" (type '{owner.qom_type}') after it was realized"
             )
         raise QMPError(f"Setting property '{full_name}' is not simulated by qemu-sim")
@@ -163,7 +165,10 @@ class ObjectTree:
             for monitor in board.monitors:
                 objects.add(monitor.id, monitor.qom_type, monitor.values)
         for each in board.objects.values():
-            values = self._profile.object_values.get(each.TYPE, {})
+            recorded = self._profile.object_values
+            # One that needs a path was not recorded; all memory backends are alike in the rest.
+            alike = _RAM if isinstance(each, MemoryBackend) else each.TYPE
+            values = recorded.get(each.TYPE, recorded.get(alike, {}))
             node = objects.add(each.id, each.TYPE, values | _object_values(each))
             if isinstance(each, MemoryBackend):
                 _add_region(node, each.memory.size)
@@ -236,6 +241,8 @@ class ObjectTree:
         if device.BUS == _PCI and bus in buses:
             node.links["parent_bus"] = buses[bus]
         for name, kind in self._types.properties(node).items():
+            if kind.startswith(_LINK) and name in device.properties:
+                node.links[name] = f"/objects/{node.values.pop(name)}"
             if kind.startswith(_CHILD):  # the virtio device behind its PCI proxy
                 child = node.add(name, kind[len(_CHILD) : -1], node.values)
                 child.device_name = _spoken(None)

@@ -1,8 +1,8 @@
-"""Guest RAM: one memfd, mapped at guest-physical address 0.
+"""Guest RAM: one memfd or file, mapped at guest-physical address 0.
 
 QEMU: backends/hostmem-memfd.c, system/physmem.c
 
-The file is sparse and made on first use, so a machine may claim any amount of RAM and
+A memfd is sparse and made on first use, so a machine may claim any amount of RAM and
 an idle one costs nothing. RAM that is not shared lives in a memfd as well, which then
 stays in this process: it is copied in a migration and no server may map it.
 """
@@ -14,6 +14,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
+from typing import Protocol
 
 from qemu_sim.errors import MigrationError, QMPError
 from qemu_sim.fds import Fd
@@ -24,6 +25,16 @@ _F_GET_SEALS = 1034  # Linux include/uapi/linux/fcntl.h
 _PAGE = 4096
 
 
+class Origin(Protocol):
+    """Where RAM is, or comes from, that is no new memfd."""
+
+    def take(self) -> Fd:
+        """Return the descriptor that RAM is mapped from; the caller owns it."""
+
+    def close(self) -> None:
+        """Give back what is its own."""
+
+
 class GuestMemory:
     """`size` bytes of RAM at guest-physical address 0.
 
@@ -31,16 +42,20 @@ class GuestMemory:
     a block saves where it is, and claims it again in another process.
     """
 
-    def __init__(self, size: int, shared: bool, name: str = "pc.ram") -> None:
+    def __init__(
+        self, size: int, shared: bool, name: str = "pc.ram", origin: Origin | None = None
+    ) -> None:
         """Claim `size` bytes; `shared` allows others to map the descriptor.
 
         `name` is that of the block in a migration: the ID of a backend, if there is one.
+        `origin` is this object's from now on.
         """
         if size <= 0:
             raise ValueError(f"guest RAM of {size} bytes")
         self.size = size
         self.shared = shared
         self.name = name
+        self._origin = origin
         self._fd: Fd | None = None
         self._map: mmap.mmap | None = None
         # Page 0 is never given out: a null address stays a mistake.
@@ -48,9 +63,9 @@ class GuestMemory:
 
     @property
     def fd(self) -> Fd:
-        """The memfd, which stays this object's. Raises QMPError when none can be made."""
+        """The memfd or file, which stays this object's. Raises QMPError when there can be none."""
         if self._fd is None:
-            self._fd = _make_memfd(self.size)
+            self._fd = self._origin.take() if self._origin else make_memfd(self.size)
         return self._fd
 
     @property
@@ -121,22 +136,14 @@ class GuestMemory:
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """Yield (offset, length) of the parts that hold data, in order; the rest is zero."""
-        end = 0
-        while end < self.size:
-            try:
-                start = os.lseek(self.fd.fileno(), end, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # only a hole is left
-                    return
-                raise
-            end = os.lseek(self.fd.fileno(), start, os.SEEK_HOLE)
-            yield start, end - start
+        return data_extents(self.fd, 0, self.size)
 
     def adopt(self, fd: Fd) -> None:
         """Replace RAM by the one of another process and own `fd`.
 
         Raises MigrationError, with `fd` closed and nothing changed, when it is not a
-        memfd of this machine's RAM size, or cannot be mapped: the source still runs then.
+        memfd of this machine's RAM size, or the file that RAM is in here, or cannot be
+        mapped: the source still runs then.
         """
         reason = self._mismatch(fd)
         if reason is not None:
@@ -147,10 +154,13 @@ class GuestMemory:
         except QMPError as error:
             fd.close()
             raise MigrationError(str(error)) from None
-        self.close()
+        self._drop()
         self._fd, self._map = fd, ram
 
     def _mismatch(self, fd: Fd) -> str | None:
+        if self._origin is not None:
+            same = os.path.sameopenfile(fd.fileno(), self.fd.fileno())
+            return None if same else "the descriptor of guest RAM is not the file that it is in"
         found = descriptor.kind(fd)
         if found != descriptor.MEMFD or not _has_seals(fd):
             return f"the descriptor of guest RAM is not a memfd but {found}"
@@ -159,12 +169,18 @@ class GuestMemory:
 
     def close(self) -> None:
         """Close the descriptor. RAM is unmapped once nobody holds a view of it."""
+        self._drop()
+        if self._origin is not None:
+            self._origin.close()
+
+    def _drop(self) -> None:
         if self._fd is not None:
             self._fd.close()
         self._map = self._fd = None
 
 
-def _make_memfd(size: int) -> Fd:
+def make_memfd(size: int) -> Fd:
+    """Return a memfd of so many bytes. Raises QMPError in QEMU's words."""
     try:
         fd = Fd(os.memfd_create("guest-ram", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
     except OSError as error:
@@ -175,6 +191,22 @@ def _make_memfd(size: int) -> Fd:
         fd.close()
         raise QMPError(f"failed to resize memfd to {size}: {error.strerror}") from None
     return fd
+
+
+def data_extents(fd: Fd, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield (offset, length) of what is no hole between two offsets of a file, in order."""
+    while start < end:
+        try:
+            start = os.lseek(fd.fileno(), start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        if start >= end:
+            return
+        stop = min(end, os.lseek(fd.fileno(), start, os.SEEK_HOLE))
+        yield start, stop - start
+        start = stop
 
 
 def _map(fd: Fd, size: int) -> mmap.mmap:
