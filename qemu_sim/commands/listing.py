@@ -1,4 +1,4 @@
-"""`qemu-sim commands`: which commands of the profile behave here, and which only answer.
+"""`qemu-sim commands [--hmp]`: which commands of the profile behave here, and which only answer.
 
 A command behaves, answers what was recorded, or does not exist here beyond the check of its
 arguments and of what they name: then it fails with "not simulated by qemu-sim: NAME".
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from qemu_sim.commands import registry
+from qemu_sim.commands.hmp import table
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi import profile as profiles
 from qemu_sim.qapi.extension import DEVICES
@@ -19,6 +20,7 @@ BEHAVES = "behaves"
 RECORDED = "answers from the profile"
 MISSING = "not simulated"
 
+_HMP = "--hmp"
 # The session answers it itself: wire/qmp.py.
 _SESSION = "qmp_capabilities"
 
@@ -29,13 +31,30 @@ def kinds(profile: profiles.Profile, dialect: str = DEVICES) -> dict[str, str]:
     return {name: _kind(name) for name in sorted(schema.names("command"))}
 
 
+def kinds_of_hmp(profile: profiles.Profile) -> dict[str, str]:
+    """Return what each command of the human monitor does, by its name."""
+    recorded = {f"info {name}" for texts in profile.idle_hmp.values() for name in texts}
+    registered = table.registered()
+    return {
+        entry.name: BEHAVES
+        if entry.name in registered
+        else RECORDED
+        if entry.name in recorded
+        else MISSING
+        for kind in ("help", "info")
+        for entry in table.entries(profile, kind)
+    }
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print the list for one profile, the default one if none is named; return the status."""
-    if len(arguments) > 1:
-        sys.stderr.write("usage: qemu-sim commands [PROFILE]\n")
+    named = [each for each in arguments if each != _HMP]
+    if len(named) > 1:
+        sys.stderr.write(f"usage: qemu-sim commands [{_HMP}] [PROFILE]\n")
         return 2
     try:
-        found = kinds(profiles.load(*arguments))
+        profile = profiles.load(*named)
+        found = kinds_of_hmp(profile) if _HMP in arguments else kinds(profile)
     except QMPError as error:
         sys.stderr.write(f"qemu-sim: {error}\n")
         return 1

@@ -5,24 +5,44 @@ QEMU: hmp-commands.hx, monitor/hmp-cmds.c
 
 from __future__ import annotations
 
-from qemu_sim.commands.hmp.table import Session, described, hmp
+import re
+from typing import Any
+
+from qemu_sim.commands.hmp.table import Session, described, forward, hmp
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.cpu_properties import has_cpus
 
 # HMP name, QMP name: nothing to read, nothing to print.
 _PLAIN = {
-    "stop|s": "stop",
-    "cont|c": "cont",
-    "quit|q": "quit",
+    "stop": "stop",
+    "cont": "cont",
+    "quit": "quit",
     "system_reset": "system_reset",
     "system_powerdown": "system_powerdown",
     "system_wakeup": "system_wakeup",
     "nmi": "inject-nmi",
-    "migrate_cancel": "migrate_cancel",
-    "migrate_pause": "migrate-pause",
-    "migrate_start_postcopy": "migrate-start-postcopy",
-    "x_colo_lost_heartbeat": "x-colo-lost-heartbeat",
+    "exit_preconfig": "x-exit-preconfig",
+}
+# HMP name, QMP name, for those whose arguments have the same names in both.
+_SAME_ARGUMENTS = {
+    "set_link": "set_link",
+    "balloon": "balloon",
+    "watchdog_action": "watchdog-set-action",
+    "set_password": "set_password",
+    "expire_password": "expire_password",
+    "client_migrate_info": "client_migrate_info",
+    "memsave": "memsave",
+    "pmemsave": "pmemsave",
+    "xen-event-inject": "xen-event-inject",
+}
+# The same, for those of whose errors HMP prints nothing but the text.
+_REPLAY = {
+    "replay_break": "replay-break",
+    "replay_delete_break": "replay-delete-break",
+    "replay_seek": "replay-seek",
 }
 _ANNOUNCE = {"initial": 50, "max": 550, "rounds": 5, "step": 100}  # net/announce.c
+_LIMITED = "[Please use 'info vcpu_dirty_limit' to query dirty limit for virtual CPU]\n"
 
 
 def _plain(name: str, command: str) -> None:
@@ -36,10 +56,26 @@ for _name, _command in _PLAIN.items():
     _plain(_name, _command)
 
 
-@hmp("help|?", "topic:S?")
-def help_(session: Session, topic: str) -> str:
+def _replay(name: str, command: str) -> None:
+    @hmp(name)
+    async def run(session: Session, **arguments: Any) -> str:
+        try:
+            await session.execute(command, **arguments)
+        except QMPError as error:
+            return f"{error}\n"
+        return ""
+
+
+for _name, _command in _SAME_ARGUMENTS.items():
+    forward(_name, _command)
+for _name, _command in _REPLAY.items():
+    _replay(_name, _command)
+
+
+@hmp("help")
+def help_(session: Session, name: str = "") -> str:
     """Print what QEMU's help says."""
-    return described(session.machine, topic)
+    return described(session.machine, name)
 
 
 @hmp("info")
@@ -48,29 +84,10 @@ def info(session: Session) -> str:
     return described(session.machine, "info")
 
 
-@hmp("set_link", "name:s,up:b")
-async def set_link(session: Session, name: str, up: bool) -> str:
-    """Plug or pull a cable."""
-    await session.execute("set_link", name=name, up=up)
-    return ""
-
-
-@hmp("balloon", "value:i")
-async def balloon(session: Session, value: int) -> str:
-    """Ask the guest for memory; `value` is in MiB."""
-    await session.execute("balloon", value=value << 20)
-    return ""
-
-
-@hmp("watchdog_action", "action:s")
-async def watchdog_action(session: Session, action: str) -> str:
-    """Say what follows the watchdog."""
-    await session.execute("watchdog-set-action", action=action)
-    return ""
-
-
-@hmp("announce_self", "interfaces:s?,id:s?")
-async def announce_self(session: Session, interfaces: str | None, id: str | None) -> str:
+@hmp("announce_self")
+async def announce_self(
+    session: Session, interfaces: str | None = None, id: str | None = None
+) -> str:
     """Have NICs tell the network where they are; their names stand between commas."""
     named = {} if interfaces is None else {"interfaces": interfaces.split(",")}
     labelled = {} if id is None else {"id": id}
@@ -78,36 +95,83 @@ async def announce_self(session: Session, interfaces: str | None, id: str | None
     return ""
 
 
-@hmp("migrate_set_capability", "capability:s,state:b")
-async def migrate_set_capability(session: Session, capability: str, state: bool) -> str:
-    """Switch one capability."""
-    known = [each["capability"] for each in session.machine.capabilities.query()]
-    if capability not in known:
-        raise QMPError(f"invalid parameter value: {capability}")
-    setting = {"capability": capability, "state": state}
-    await session.execute("migrate-set-capabilities", capabilities=[setting])
-    return ""
-
-
-@hmp("sendkey", "keys:s,hold-time:i?")
-async def sendkey(session: Session, keys: str, hold_time: int | None) -> str:
-    """Press keys; their names stand between minus signs."""
-    names = keys.split("-")
-    for name in names:
+@hmp("sendkey")
+async def sendkey(session: Session, keys: str, hold_time: int | None = None) -> str:
+    """Press keys; their names, or numbers such as 0x1e, stand between minus signs."""
+    del hold_time
+    for name in keys.split("-"):
+        key: dict[str, Any] = {"type": "qcode", "data": name}
+        if re.fullmatch("0x[0-9a-fA-F]+", name):
+            key = {"type": "number", "data": int(name, 16)}
         try:
-            await session.execute("send-key", keys=[{"type": "qcode", "data": name}])
+            await session.execute("send-key", keys=[key])
         except QMPError:
             return f"invalid parameter: {name}\n"
-    del hold_time
     return ""
 
 
-@hmp("screendump", "filename:s,format:s?,device:s?,head:i?")
-async def screendump(
-    session: Session, filename: str, _format: str | None, device: str | None, head: int | None
-) -> str:
+@hmp("mouse_move")
+def mouse_move(_session: Session, dx_str: str, dy_str: str, dz_str: str = "") -> str:
+    """Move the mouse, which no guest here looks at."""
+    del dx_str, dy_str, dz_str
+    return ""
+
+
+@hmp("mouse_button")
+def mouse_button(_session: Session, button_state: int) -> str:
+    """Press buttons of the mouse, which no guest here looks at."""
+    del button_state
+    return ""
+
+
+@hmp("screendump")
+async def screendump(session: Session, filename: str, **display: Any) -> str:
     """Take a picture of a display."""
-    given = {"device": device, "head": head}
-    present = {name: value for name, value in given.items() if value is not None}
-    await session.execute("screendump", filename=filename, **present)
+    await session.execute("screendump", filename=filename, **display)
     return ""
+
+
+@hmp("cpu")
+def cpu(session: Session, index: int) -> str:
+    """Choose the CPU that other commands look at."""
+    machine = session.machine
+    count = machine.options.topology.cpus if has_cpus(machine) else 0
+    return "" if 0 <= index < count else "invalid CPU index\n"
+
+
+@hmp("clear")
+def clear(_session: Session) -> str:
+    """Clear a person's screen."""
+    return "\x1b[H\x1b[2J\x1b[3J"
+
+
+@hmp("set_vcpu_dirty_limit")
+async def set_vcpu_dirty_limit(session: Session, **limit: int) -> str:
+    """Limit how fast CPUs dirty RAM."""
+    await session.execute("set-vcpu-dirty-limit", **limit)
+    return _LIMITED
+
+
+@hmp("cancel_vcpu_dirty_limit")
+async def cancel_vcpu_dirty_limit(session: Session, **which: int) -> str:
+    """Let CPUs dirty RAM as fast as they do."""
+    await session.execute("cancel-vcpu-dirty-limit", **which)
+    return _LIMITED
+
+
+@hmp("hostfwd_add")
+def hostfwd_add(session: Session, arg1: str, arg2: str = "") -> str:
+    """Redirect a host's port to the guest."""
+    return _user_network(session, "hostfwd_add", arg1, arg2)
+
+
+@hmp("hostfwd_remove")
+def hostfwd_remove(session: Session, arg1: str, arg2: str = "") -> str:
+    """Undo hostfwd_add."""
+    return _user_network(session, "hostfwd_remove", arg1, arg2)
+
+
+def _user_network(session: Session, name: str, *_arguments: str) -> str:
+    if any(netdev.TYPE == "user" for netdev in session.machine.board.netdevs.values()):
+        raise QMPError(f"not simulated by qemu-sim: {name}")
+    return "user mode network stack not in use\n"

@@ -214,13 +214,6 @@ async def iothreads(session: Session) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-@hmp("info migrate_capabilities")
-async def migrate_capabilities(session: Session) -> str:
-    """Print which capabilities are on."""
-    found = await session.execute("query-migrate-capabilities")
-    return "".join(f"{each['capability']}: {_switch(each['state'])}\n" for each in found)
-
-
 @hmp("info vnc")
 def vnc(_session: Session) -> str:
     """Print the VNC servers: none."""
@@ -253,12 +246,14 @@ def history(_session: Session) -> str:
 
 
 @hmp("info qtree")
-def qtree(session: Session) -> str:
+def qtree(session: Session, *, brief: bool = False) -> str:
     """Print the buses and devices that this machine has, with the properties given."""
     lines = ["bus: main-system-bus", "  type System"]
     for device in session.machine.board.devices:
         lines.append(f'  dev: {device.TYPE}, id "{device.id or ""}"')
-        lines += [f"    {name} = {_property(value)}" for name, value in device.properties.items()]
+        if not brief:
+            given = device.properties.items()
+            lines += [f"    {name} = {_property(value)}" for name, value in given]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -272,10 +267,6 @@ def _property(value: Any) -> str:
 
 def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _switch(state: bool) -> str:
-    return "on" if state else "off"
 
 
 def _spelled(member: str) -> str:

@@ -5,37 +5,33 @@ QEMU: hmp-commands.hx, monitor/hmp-cmds.c
 
 from __future__ import annotations
 
-from typing import Any
-
-from qemu_sim.commands.hmp.table import Session, hmp
+from qemu_sim.commands.hmp.table import Session, forward, hmp
 from qemu_sim.commands.registry import named_fds
 from qemu_sim.errors import QMPError
+from qemu_sim.qapi import chardev_opts
 from qemu_sim.qapi.keyval import parse_keyval
-from qemu_sim.qapi.opts import Group
+from qemu_sim.qapi.opts import Opts
 
-_REMOVERS = {
+# HMP name, QMP name, for those whose arguments have the same names in both.
+_SAME_ARGUMENTS = {
     "device_del": "device_del",
     "netdev_del": "netdev_del",
     "object_del": "object-del",
     "chardev-remove": "chardev-remove",
+    "chardev-send-break": "chardev-send-break",
+    "ringbuf_write": "ringbuf-write",
+    "getfd": "getfd",
+    "closefd": "closefd",
 }
 
-
-def _remover(name: str, command: str) -> None:
-    @hmp(name, "id:s")
-    async def run(session: Session, id: str) -> str:
-        await session.execute(command, id=id)
-        return ""
+for _name, _command in _SAME_ARGUMENTS.items():
+    forward(_name, _command)
 
 
-for _name, _command in _REMOVERS.items():
-    _remover(_name, _command)
-
-
-@hmp("device_add", "device:S")
-async def device_add(session: Session, device: str) -> str:
+@hmp("device_add")
+async def device_add(session: Session, device: Opts) -> str:
     """Plug a device."""
-    id, options = _read("device", "driver", device)
+    id, options = device
     driver = options.pop("driver", None)
     if driver is None:
         raise QMPError("Parameter 'driver' is missing")
@@ -48,10 +44,10 @@ async def device_add(session: Session, device: str) -> str:
     return ""
 
 
-@hmp("netdev_add", "netdev:S")
-async def netdev_add(session: Session, netdev: str) -> str:
+@hmp("netdev_add")
+async def netdev_add(session: Session, netdev: Opts) -> str:
     """Make a netdev."""
-    id, options = _read("netdev", "type", netdev)
+    id, options = netdev
     given = options if id is None else {**options, "id": id}
     checked = session.machine.schema.check_keyval("netdev_add", given)
     fds = named_fds(session.monitor, checked.get("fd") or checked.get("fds"))
@@ -60,29 +56,46 @@ async def netdev_add(session: Session, netdev: str) -> str:
     return ""
 
 
-@hmp("object_add", "object:S")
+@hmp("object_add")
 async def object_add(session: Session, object: str) -> str:
     """Make an object."""
-    options = parse_keyval(object, "qom-type")
-    checked = session.machine.schema.check_keyval("object-add", options)
+    schema = session.machine.schema
+    options = parse_keyval(object, "qom-type")  # by the newer parser, unlike -object
+    checked = schema.keyval_validator.check(schema.by_name["object-add"]["arg-type"], options)
     session.machine.board.add_object(checked.pop("qom-type"), checked.pop("id"), checked)
     return ""
 
 
-@hmp("getfd", "name:s")
-async def getfd(session: Session, name: str) -> str:
-    """Name the descriptor that came with the line."""
-    await session.execute("getfd", fdname=name)
+@hmp("chardev-add")
+async def chardev_add(session: Session, args: str) -> str:
+    """Make a chardev."""
+    id, options = chardev_opts.GROUP.parse(args, lambda _warning: None)
+    if id is None:
+        raise QMPError("chardev: no id specified")
+    made = chardev_opts.chardev_arguments(id, options)
+    await session.execute("chardev-add", id=id, backend=made["backend"])
     return ""
 
 
-@hmp("closefd", "name:s")
-async def closefd(session: Session, name: str) -> str:
-    """Close a descriptor by its name."""
-    await session.execute("closefd", fdname=name)
+@hmp("chardev-change")
+async def chardev_change(session: Session, id: str, args: str) -> str:
+    """Put another chardev in the place of one."""
+    _, options = chardev_opts.GROUP.parse(args, lambda _warning: None)
+    made = chardev_opts.chardev_arguments(id, options)
+    await session.execute("chardev-change", id=id, backend=made["backend"])
     return ""
 
 
-def _read(group: str, implied: str, text: str) -> tuple[str | None, dict[str, Any]]:
-    id, options = Group(group, implied).parse(text, lambda _warning: None)
-    return id, options
+@hmp("ringbuf_read")
+async def ringbuf_read(session: Session, device: str, size: int) -> str:
+    """Print what a ring buffer holds, with what cannot be printed as a number."""
+    data: str = await session.execute("ringbuf-read", device=device, size=size)
+    return "".join(map(_printed, data)) + "\n"
+
+
+def _printed(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    if character in "\n\t" or (character >= " " and character != "\x7f"):
+        return character
+    return f"\\u{ord(character):04X}"

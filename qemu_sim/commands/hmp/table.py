@@ -1,14 +1,14 @@
-"""HMP commands by name, and how their arguments are read.
+"""HMP commands by name, and how a line becomes a call.
 
-QEMU: monitor/hmp.c (monitor_parse_arguments, handle_hmp_command), hmp-commands.hx
+QEMU: monitor/hmp.c (handle_hmp_command)
 
-    @hmp("set_link", "name:s,up:b")
+    @hmp("set_link")
     def set_link(session: Session, name: str, up: bool) -> str: ...
 
-The arguments' kinds are QEMU's: `s` a word, `S` the rest of the line, `b` on or off, `i` a
-number; with `?` at the end it may be missing. "info status" is a command of its own.
-What the recorded QEMU has besides is known, and not simulated, but for what "info" prints of
-an idle machine, which was recorded.
+The arguments are those of the command's signature; what may be missing has a default, and `-` in
+a name is `_`. "info status" is a command of its own. Which commands exist, and their other names,
+is what the recorded QEMU prints as help. What it has besides those registered here is read and
+then not simulated, but for what "info" prints of an idle machine, which was recorded.
 """
 
 from __future__ import annotations
@@ -20,19 +20,35 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.commands import registry
+from qemu_sim.commands.hmp import arguments
+from qemu_sim.commands.hmp.signatures import OLDER, PRECONFIG, SIGNATURES
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi import idle
 
 if TYPE_CHECKING:
     from qemu_sim.commands.registry import Monitor
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.qapi.profile import Profile
 
 Run = Callable[..., Any]
 
-_MODULES = ("control", "info", "parts")
-_WORD = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\S+)')
-_ENTRY = re.compile(r"^(?=\S)", re.MULTILINE)
-_SWITCH = {"on": True, "off": False}
+_MODULES = (
+    *("block", "control", "info", "info_block", "info_machine", "info_migrate"),
+    *("info_migration", "migration", "parts", "printing", "qom"),
+)
+_NAME = re.compile(r"\s*([^\s/]+)\s*")
+_ENTRY = re.compile(r"^(?=[^\s\[])", re.MULTILINE)  # one entry may have several lines
+# What parts that a client plugs do not change.
+_WHATEVER_IS_PLUGGED = frozenset(
+    {
+        *("info capture", "info cryptodev", "info jit", "info lapic", "info mem", "info pic"),
+        *("info registers", "info sev", "info sgx", "info sync-profile", "info tlb"),
+        *("info usbhost", "info via", "info opcount", "info profile", "info rdma"),
+    }
+)
+# What QMP says of a word that is none of an enum; HMP has its own words.
+_BAD_ENUM = re.compile(r"Parameter '[^']*' does not accept value '(.*)'")
+_NEWER = (8, 0, 0)  # than 7.2
 
 
 class Session(NamedTuple):
@@ -45,146 +61,161 @@ class Session(NamedTuple):
         """Run a QMP command; `-` in the names of arguments is `_`. Raises QMPError."""
         command = registry.find(name)
         assert command is not None, name
-        given = {key.replace("_", "-"): value for key, value in arguments.items()}
-        checked = self.machine.schema.check_arguments(name, given)
+        schema = self.machine.schema
+        entity = schema.by_name[schema.by_name[name]["arg-type"]]
+        known = {member["name"] for member in entity["members"]}
+        given = {_spelled(key, known): value for key, value in arguments.items()}
+        try:
+            checked = schema.check_arguments(name, given)
+        except QMPError as error:
+            found = _BAD_ENUM.fullmatch(str(error))
+            raise QMPError(f"invalid parameter value: {found[1]}") if found else error from None
         result = command.call(self.machine, self.monitor, checked)
         return await result if isawaitable(result) else result
 
 
-class HumanCommand(NamedTuple):
-    """One command: `name` as the table shows it, such as "stop|s", and its arguments."""
+class Entry(NamedTuple):
+    """One command of the recorded QEMU. `shown` has all its names, such as "print|p".
+
+    `name` is the first of them, for one of "info" with that before it; `text` its lines of help.
+    """
 
     name: str
-    arguments: str
-    run: Run
+    shown: str
+    text: str
 
 
-_commands: dict[str, HumanCommand] = {}
+class Called(NamedTuple):
+    """A command that a line calls: the line up to its arguments, and these."""
+
+    entry: Entry
+    words: str
+    rest: str
 
 
-def hmp(name: str, arguments: str = "") -> Callable[[Run], Run]:
-    """Register a function as the command `name`; other names of it stand after a bar."""
+_commands: dict[str, Run] = {}
+
+
+def hmp(name: str) -> Callable[[Run], Run]:
+    """Register a function as the command `name`."""
 
     def register(run: Run) -> Run:
-        prefix, _, last = name.rpartition(" ")
-        for each in last.split("|"):
-            _commands[f"{prefix} {each}".strip()] = HumanCommand(last, arguments, run)
+        assert name not in _commands, name
+        _commands[name] = run
         return run
 
     return register
 
 
+def forward(name: str, command: str) -> None:
+    """Register `name` as the QMP command whose arguments have the same names."""
+
+    @hmp(name)
+    async def run(session: Session, **arguments: Any) -> str:
+        await session.execute(command, **arguments)
+        return ""
+
+
 async def run(machine: Machine, monitor: Monitor, line: str) -> str:
     """Run one line and return what it prints; errors are text, too."""
-    name, rest = _split(line)
-    if not name:
+    if not line.strip():
         return ""
-    command = _loaded().get(name)
-    if command is None:
-        return _unknown(machine, name, rest)
+    called = _called(machine, line)
+    if isinstance(called, str):
+        return called
+    name, shown, _ = called.entry
     try:
-        arguments = list(_parse(command, rest))
+        values = arguments.read(shown, signature(machine.profile, name), called.rest)
     except QMPError as error:
-        return f'{error}\nTry "help {name}" for more information\n'
+        complaint = f"{error}\n" if str(error) else ""
+        return f'{complaint}Try "help {called.words}" for more information\n'
     try:
-        printed = command.run(Session(machine, monitor), *arguments)
-        return str(await printed if isawaitable(printed) else printed)
+        return await _run(Session(machine, monitor), name, values)
     except QMPError as error:
         return f"Error: {error}\n"
 
 
 def described(machine: Machine, topic: str) -> str:
     """Return the lines of help about a topic, all about commands where it is empty."""
-    if topic in ("", "info"):
-        return _text(machine, "info" if topic else "help")
-    first, _, second = topic.partition(" ")
+    first, second, *_ = [*topic.split(), "", ""]
     kind = "info" if first == "info" else "help"
-    wanted = second if kind == "info" else first
-    entries = [each for each in _entries(machine, kind) if wanted in _names(each, kind)]
-    return "".join(entries) or f"unknown command: '{topic}'\n"
+    found = [
+        entry
+        for entry in entries(machine.profile, kind)
+        if _is_available(machine, entry.name)
+        and (second if kind == "info" else first) in ("", *entry.shown.split("|"))
+    ]
+    unknown = f"info {second}" if kind == "info" else first
+    return "".join(entry.text for entry in found) or f"unknown command: '{unknown}'\n"
 
 
-def _split(line: str) -> tuple[str, str]:
-    """Return the command's name, "info" with what follows it, and the rest of the line."""
-    name, *rest = line.split(maxsplit=1) or ("",)
-    if name != "info" or not rest:
-        return name, "".join(rest).strip()
-    second, *rest = rest[0].split(maxsplit=1)
-    return f"info {second}", "".join(rest).strip()
+def entries(profile: Profile, kind: str) -> Iterator[Entry]:
+    """Yield the commands of "help", or those of "info"."""
+    for text in _ENTRY.split(profile.hmp_help[kind].replace("\r\n", "\n")):
+        if text:
+            shown = text.split(" ")[1 if kind == "info" else 0]
+            name = shown.partition("|")[0]
+            yield Entry(f"info {name}" if kind == "info" else name, shown, text)
 
 
-def _unknown(machine: Machine, name: str, rest: str) -> str:
-    recorded = _recorded(machine, name)
-    if recorded is not None and not rest:
-        return recorded.replace("\r\n", "\n")
-    kind = "info" if name.startswith("info ") else "help"
-    last = name.removeprefix("info ")
-    if any(last in _names(entry, kind) for entry in _entries(machine, kind)):
-        return f"Error: not simulated by qemu-sim: {name}\n"
-    return f"unknown command: '{name}'\n"
+def signature(profile: Profile, name: str) -> str:
+    """Return the arguments of a command, as `signatures` has them."""
+    if profile.version < _NEWER and name in OLDER:
+        return OLDER[name]
+    return SIGNATURES.get(name, "")
 
 
-def _recorded(machine: Machine, name: str) -> str | None:
-    """Return what "info" printed on an idle machine, as long as this one is idle, too."""
-    board = machine.board
-    if board.devices or board.objects or board.graph.nodes or board.drives.listed():
-        return None
-    family = idle.family(machine.machine_type) or ""
-    return machine.profile.idle_hmp.get(family, {}).get(name.removeprefix("info "))
-
-
-def _parse(command: HumanCommand, rest: str) -> Iterator[Any]:
-    """Read the arguments. Raises QMPError in QEMU's words."""
-    for argument in filter(None, command.arguments.split(",")):
-        kind = argument.partition(":")[2]
-        if kind.startswith("S"):
-            yield rest
-            return
-        found = _WORD.match(rest)
-        if found is None and kind.endswith("?"):
-            yield None
-            continue
-        word = found[1].strip('"') if found else ""
-        yield _value(command.name, kind, word)
-        rest = rest[found.end() :] if found else ""
-    if rest.strip():
-        raise QMPError(f"{command.name}: extraneous characters at the end of line")
-
-
-def _value(name: str, kind: str, word: str) -> Any:
-    match kind[0]:
-        case "b":
-            if word not in _SWITCH:
-                raise QMPError("Expected 'on' or 'off'")
-            return _SWITCH[word]
-        case "i":
-            try:
-                return int(word, 0)
-            except ValueError:
-                if not word:
-                    raise QMPError("unexpected end of expression") from None
-                raise QMPError(f"invalid char '{word[0]}' in expression") from None
-    if not word:
-        raise QMPError(f"{name}: string expected")
-    return word
-
-
-def _text(machine: Machine, kind: str) -> str:
-    return machine.profile.hmp_help[kind].replace("\r\n", "\n")
-
-
-def _entries(machine: Machine, kind: str) -> list[str]:
-    """Return what help says of each command; an entry may have several lines."""
-    return [entry for entry in _ENTRY.split(_text(machine, kind)) if entry]
-
-
-def _names(entry: str, kind: str) -> list[str]:
-    words = entry.split(" ")
-    return words[1 if kind == "info" else 0].split("|")
-
-
-def _loaded() -> dict[str, HumanCommand]:
+def registered() -> dict[str, Run]:
+    """Return the commands that are simulated, by name. The first call loads all of them."""
     if not _commands:
         for module in _MODULES:
             importlib.import_module(f"{__package__}.{module}")
     return _commands
+
+
+def _spelled(key: str, known: set[str]) -> str:
+    dashed = key.replace("_", "-")
+    return dashed if dashed in known else key
+
+
+def _called(machine: Machine, line: str, kind: str = "help", start: int = 0) -> Called | str:
+    """Return what the line calls, or what there is to say if that is nothing."""
+    found = _NAME.match(line, start)
+    assert found is not None  # the caller has looked
+    words = line[: found.end(1)]
+    for entry in entries(machine.profile, kind):
+        if found[1] in entry.shown.split("|"):
+            break
+    else:
+        return f"unknown command: '{words}'\n"
+    if not _is_available(machine, entry.name):
+        return f"Command '{words}' not available until machine initialization has completed.\n"
+    if entry.name == "info" and line[found.end() :].strip():
+        return _called(machine, line, "info", found.end())
+    return Called(entry, words, line[found.end() :])
+
+
+def _is_available(machine: Machine, name: str) -> bool:
+    return machine.is_initialized or name in PRECONFIG
+
+
+async def _run(session: Session, name: str, values: dict[str, Any]) -> str:
+    command = registered().get(name)
+    if command is not None:
+        printed = command(session, **{key.replace("-", "_"): values[key] for key in values})
+        return str(await printed if isawaitable(printed) else printed)
+    if name.startswith("info ") and not values:
+        recorded = _recorded(session.machine, name)
+        if recorded is not None:
+            return recorded.replace("\r\n", "\n")
+    raise QMPError(f"not simulated by qemu-sim: {name}")
+
+
+def _recorded(machine: Machine, name: str) -> str | None:
+    """Return what "info" printed on an idle machine, as long as that is true of this one."""
+    board = machine.board
+    parts = board.devices or board.objects or board.graph.nodes or board.drives.listed()
+    if parts and name not in _WHATEVER_IS_PLUGGED:
+        return None
+    family = idle.family(machine.machine_type) or ""
+    return machine.profile.idle_hmp.get(family, {}).get(name.removeprefix("info "))

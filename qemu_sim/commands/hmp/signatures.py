@@ -1,0 +1,158 @@
+"""The arguments of each HMP command, as QEMU declares them: name, colon, kind.
+
+QEMU: hmp-commands.hx, hmp-commands-info.hx (args_type, flags)
+
+    s F B  a word; what it names is only said in errors      S  the rest of the line
+    i l M  an expression: 32 bits, 64 bits, in MiB           o  a size, in MiB without a unit
+    b      on or off        -x  a flag; -xs one with a word after it
+    /      a format         O   options such as `virtio-net-pci,id=a`
+
+With `?` at the end it may be missing; `.` stands for one that follows a dot. A command that is
+not listed takes nothing. Which commands there are is up to the profile.
+"""
+
+from __future__ import annotations
+
+SIGNATURES = {
+    "announce_self": "interfaces:s?,id:s?",
+    "balloon": "value:M",
+    "block_job_cancel": "force:-f,device:B",
+    "block_job_complete": "device:B",
+    "block_job_pause": "device:B",
+    "block_job_resume": "device:B",
+    "block_job_set_speed": "device:B,speed:o",
+    "block_resize": "device:B,size:o",
+    "block_set_io_throttle": "device:B,bps:l,bps_rd:l,bps_wr:l,iops:l,iops_rd:l,iops_wr:l",
+    "block_stream": "device:B,speed:o?,base:s?",
+    "boot_set": "bootdevice:s",
+    "calc_dirty_rate": "dirty_ring:-r,dirty_bitmap:-b,second:l,sample_pages_per_GB:l?",
+    "cancel_vcpu_dirty_limit": "cpu_index:l?",
+    "change": "device:B,force:-f,target:F,arg:s?,read-only-mode:s?",
+    "chardev-add": "args:s",
+    "chardev-change": "id:s,args:s",
+    "chardev-remove": "id:s",
+    "chardev-send-break": "id:s",
+    "client_migrate_info": "protocol:s,hostname:s,port:i?,tls-port:i?,cert-subject:s?",
+    "closefd": "fdname:s",
+    "commit": "device:B",
+    "cpu": "index:i",
+    "delvm": "name:s",
+    "device_add": "device:O",
+    "device_del": "id:s",
+    "drive_add": "node:-n,pci_addr:s,opts:s",
+    "drive_backup": "reuse:-n,full:-f,compress:-c,device:B,target:s,format:s?",
+    "drive_del": "id:B",
+    "drive_mirror": "reuse:-n,full:-f,device:B,target:s,format:s?",
+    "dump-guest-memory": "paging:-p,detach:-d,windmp:-w,zlib:-z,lzo:-l,snappy:-s,raw:-R,"
+    "filename:F,begin:l?,length:l?",
+    "dumpdtb": "filename:F",
+    "eject": "force:-f,device:B",
+    "expire_password": "protocol:s,time:s,display:-ds",
+    "gdbserver": "device:s?",
+    "getfd": "fdname:s",
+    "gpa2hpa": "addr:l",
+    "gpa2hva": "addr:l",
+    "gva2gpa": "addr:l",
+    "help": "name:S?",
+    "hostfwd_add": "arg1:s,arg2:s?",
+    "hostfwd_remove": "arg1:s,arg2:s?",
+    "i": "fmt:/,addr:i,index:i.",
+    "info block": "nodes:-n,verbose:-v,device:B?",
+    "info firmware-log": "max-size:o?",
+    "info lapic": "apic-id:i?",
+    "info migrate": "all:-a",
+    "info mtree": "flatview:-f,dispatch_tree:-d,owner:-o,disabled:-D",
+    "info qom-tree": "path:s?",
+    "info qtree": "brief:-b",
+    "info registers": "cpustate_all:-a,vcpu:i?",
+    "info rocker": "name:s",
+    "info rocker-of-dpa-flows": "name:s,tbl_id:i?",
+    "info rocker-of-dpa-groups": "name:s,type:i?",
+    "info rocker-ports": "name:s",
+    "info stats": "target:s,names:s?,provider:s?",
+    "info sync-profile": "mean:-m,no_coalesce:-n,max:i?",
+    "info trace-events": "name:s?,vcpu:i?",
+    "info virtio-queue-element": "path:s,queue:i,index:i?",
+    "info virtio-queue-status": "path:s,queue:i",
+    "info virtio-status": "path:s",
+    "info virtio-vhost-queue-status": "path:s,queue:i",
+    "loadvm": "name:s",
+    "log": "items:s",
+    "logfile": "filename:F",
+    "mce": "broadcast:-b,cpu_index:i,bank:i,status:l,mcg_status:l,addr:l,misc:l",
+    "memsave": "val:l,size:i,filename:s",
+    "migrate": "detach:-d,resume:-r,uri:s",
+    "migrate_continue": "state:s",
+    "migrate_incoming": "uri:s",
+    "migrate_recover": "uri:s",
+    "migrate_set_capability": "capability:s,state:b",
+    "migrate_set_parameter": "parameter:s,value:S",
+    "mouse_button": "button_state:i",
+    "mouse_move": "dx_str:s,dy_str:s,dz_str:s?",
+    "mouse_set": "index:i",
+    "nbd_server_add": "writable:-w,device:B,name:s?",
+    "nbd_server_remove": "force:-f,name:s",
+    "nbd_server_start": "all:-a,writable:-w,uri:s",
+    "netdev_add": "netdev:O",
+    "netdev_del": "id:s",
+    "o": "fmt:/,addr:i,val:i",
+    "object_add": "object:S",
+    "object_del": "id:s",
+    "one-insn-per-tb": "option:s?",
+    "pcie_aer_inject_error": "advisory_non_fatal:-a,correctable:-c,id:s,error_status:s,"
+    "header0:i?,header1:i?,header2:i?,header3:i?,prefix0:i?,prefix1:i?,prefix2:i?,prefix3:i?",
+    "pmemsave": "val:l,size:i,filename:s",
+    "print": "fmt:/,val:l",
+    "qemu-io": "qdev:-d,device:B,command:s",
+    "qom-get": "path:s,property:s",
+    "qom-list": "path:s?",
+    "qom-set": "json:-j,path:s,property:s,value:S",
+    "replay_break": "icount:l",
+    "replay_seek": "icount:l",
+    "ringbuf_read": "device:s,size:i",
+    "ringbuf_write": "device:s,data:s",
+    "savevm": "name:s?",
+    "screendump": "filename:F,format:-fs,device:s?,head:i?",
+    "sendkey": "keys:s,hold-time:i?",
+    "set_link": "name:s,up:b",
+    "set_password": "protocol:s,password:s,display:-ds,connected:s?",
+    "set_vcpu_dirty_limit": "dirty_rate:l,cpu_index:l?",
+    "singlestep": "option:s?",
+    "snapshot_blkdev": "reuse:-n,device:B,snapshot-file:s?,format:s?",
+    "snapshot_blkdev_internal": "device:B,name:s",
+    "snapshot_delete_blkdev_internal": "device:B,name:s,id:s?",
+    "stopcapture": "n:i",
+    "sum": "start:i,size:i",
+    "sync-profile": "op:s?",
+    "trace-event": "name:s,option:b,vcpu:i?",
+    "watchdog_action": "action:s",
+    "wavcapture": "path:F,audiodev:s,freq:i?,bits:i?,nchannels:i?",
+    "x": "fmt:/,addr:l",
+    "xen-event-inject": "port:i",
+    "xp": "fmt:/,addr:l",
+}
+
+# What 7.2 had otherwise.
+OLDER = {
+    "dump-guest-memory": "paging:-p,detach:-d,windmp:-w,zlib:-z,lzo:-l,snappy:-s,"
+    "filename:F,begin:l?,length:l?",
+    "info migrate": "",
+    "info qtree": "",
+    "migrate": "detach:-d,blk:-b,inc:-i,resume:-r,uri:s",
+    "migrate_set_parameter": "parameter:s,value:s",
+}
+
+# What there is before the machine is made, with --preconfig.
+PRECONFIG = frozenset(
+    {
+        *("help", "quit", "exit_preconfig", "block_resize", "block_stream", "block_job_set_speed"),
+        *("block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume"),
+        *("netdev_add", "netdev_del", "object_add", "object_del", "nbd_server_start"),
+        *("nbd_server_add", "nbd_server_remove", "nbd_server_stop", "getfd", "closefd"),
+        *("block_set_io_throttle", "qom-list", "qom-get", "qom-set", "info", "info version"),
+        *("info chardev", "info history", "info status", "info name", "info uuid"),
+        *("info qom-tree", "info memdev", "info iothreads", "info hotpluggable-cpus"),
+        *("info virtio", "info virtio-status", "info virtio-queue-status"),
+        *("info virtio-vhost-queue-status", "info virtio-queue-element", "info cryptodev"),
+    }
+)
