@@ -22,13 +22,13 @@ class IOThread(Object):
 
     def __init__(self, id: str, options: dict[str, Any], place: Place | None = None) -> None:
         super().__init__(id, options, place)
-        for name, value in options.items():
-            if value < 0:
-                raise QMPError(f"{name} value must be in range [0, {_MOST}]")
-        most = options.get("thread-pool-max", _DEFAULT_POOL)
-        if most < 1 or options.get("thread-pool-min", 0) > most:
-            raise QMPError("bad thread-pool-min/thread-pool-max values")
+        _check(options)
         self._thread = Sleeper()
+
+    def set(self, name: str, value: Any) -> None:
+        """Tune what would run in the thread. Raises QMPError in QEMU's words."""
+        _check(changed := {**self.options, name: value})
+        self.options = changed
 
     @property
     def thread_id(self) -> int:
@@ -38,3 +38,12 @@ class IOThread(Object):
     def close(self) -> None:
         """End the thread."""
         self._thread.close()
+
+
+def _check(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value < 0:
+            raise QMPError(f"{name} value must be in range [0, {_MOST}]")
+    most = options.get("thread-pool-max", _DEFAULT_POOL)
+    if most < 1 or options.get("thread-pool-min", 0) > most:
+        raise QMPError("bad thread-pool-min/thread-pool-max values")

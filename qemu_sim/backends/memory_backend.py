@@ -13,6 +13,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.virtio.memory import GuestMemory
 
 _NODES = 128  # include/system/hostmem.h (MAX_NODES)
+_HINTS = frozenset({"dump", "merge", "prealloc"})  # nothing here depends on them
 _ADDRESSES = 1 << 47  # bytes that a process can map on x86_64
 
 
@@ -49,6 +50,16 @@ class MemoryBackend(Object):
     def make_memory(self) -> GuestMemory:
         """Return the memory. Raises QMPError in QEMU's words."""
         return GuestMemory(self.options["size"], self.is_shared, self.id)
+
+    def set(self, name: str, value: Any) -> None:
+        """Change a hint for the host. Raises QMPError in QEMU's words for what is settled."""
+        if name == "size":
+            raise QMPError(f"cannot change property {name} of {self.TYPE} ")
+        if name in ("share", "reserve"):
+            raise QMPError("cannot change property value")
+        if name not in _HINTS:
+            super().set(name, value)
+        self.options = {**self.options, name: value}
 
     @property
     def is_shared(self) -> bool:

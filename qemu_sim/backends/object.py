@@ -68,6 +68,11 @@ class Object:
     IN_USE: ClassVar[str] = "object '{}' is in use, can not be deleted"
     """What is said of it then, since each type has its own words."""
 
+    def set(self, name: str, value: Any) -> None:
+        """Change a property, a scalar of its type or a list. Raises QMPError."""
+        del value
+        raise QMPError(f"Setting property '{self.TYPE}.{name}' is not simulated by qemu-sim")
+
     def check_deletable(self) -> None:
         """Raise QMPError in QEMU's words if something still needs it."""
         if self.in_use:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.machine import qom_setting
 from qemu_sim.machine.qom import ObjectTree
 from qemu_sim.machine.type_properties import type_properties
 
@@ -50,10 +51,9 @@ def _with_values(tree: ObjectTree, node: Node) -> list[dict[str, Any]]:
 
 @command("qom-set")
 def qom_set(machine: Machine, *, path: str, property: str, value: Any) -> None:
-    """Refuse, in QEMU's words where it would refuse, too."""
-    del value
+    """Write a property that may be written, and that nothing here depends on."""
     tree = ObjectTree(machine)
-    tree.check_settable(tree.find(path), property)
+    qom_setting.write(machine, tree, tree.find(path), property, value)
 
 
 @command("qom-list-types")

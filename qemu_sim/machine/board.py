@@ -63,6 +63,7 @@ class Board:
         self.monitors: list[MonitorObject] = []
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
+        self.written: dict[str, Any] = {}  # what clients set of /machine, and only read again
         self._place = Place(self.objects, self.chardevs, self.netdevs, version)
         self.deferred = options.incoming
         # Which netdev a machine that waits for a migration leaves unopened.

@@ -42,6 +42,7 @@ _RAM = "memory-backend-ram"
 _PCI = "PCI"
 _CHILD = "child<"
 _LINK = "link<"
+_CHARDEVS = "/chardevs/"  # their properties are only read
 _ALWAYS_THERE = (8, 0)  # newer than 7.2: the root's containers exist even when they are empty
 
 # The PCI host bridge of a machine type: its name in /machine, its type, its bus's name and type.
@@ -127,12 +128,12 @@ class ObjectTree:
         return known | node.links | node.values | children | {"type": node.qom_type}
 
     def check_settable(self, node: Node, name: str) -> None:
-        """Raise QMPError for any property: here all are read-only, some as in QEMU."""
+        """Raise QMPError in QEMU's words if nobody may write the property now."""
         full_name = f"{node.qom_type}.{name}"
         kind = self.properties(node).get(name)
         if kind is None:
             raise QMPError(f"Property '{full_name}' not found")
-        if name in _FIXED or kind.startswith(_CHILD):
+        if name in _FIXED or kind.startswith(_CHILD) or node.path.startswith(_CHARDEVS):
             raise QMPError(f"Property '{full_name}' is not writable")
         owner = self._owner(node, name)
         # bootindex is no qdev property and stays writable.
@@ -146,7 +147,6 @@ class ObjectTree:
                 f"Attempt to set {link}property '{name}' on {owner.device_name}"
                 f" (type '{owner.qom_type}') after it was realized"
             )
-        raise QMPError(f"Setting property '{full_name}' is not simulated by qemu-sim")
 
     # How the tree grows.
 
@@ -190,7 +190,7 @@ class ObjectTree:
         if tree is not None:
             known = () if self._machine.options.cpu is None else self._cpus
             recorded_tree.grow(machine, tree, self._machine.options.topology.cpus, known)
-        machine.values = self._machine_values() | machine.values
+        machine.values = self._machine_values() | machine.values | self._machine.board.written
         buses = self._host_bus(machine)
         for device in self._machine.board.devices:
             self._grow_device(device, buses)
@@ -207,7 +207,8 @@ class ObjectTree:
             if cpu.path is not None:
                 parent, _, name = cpu.path.rpartition("/")
                 self._cpus[cpu.path] = cpu
-                self.find(parent).add(name, cpu_type(self._machine))
+                node = self.find(parent).add(name, cpu_type(self._machine))
+                node.device_name = _spoken(None)
 
     def _grow_ram(self, machine: Node, objects: Node) -> None:
         """Show RAM that no memory backend provides as the object that QEMU makes for it."""

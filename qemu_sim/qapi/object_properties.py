@@ -7,11 +7,12 @@ Devices have properties of more kinds: device_properties.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from qemu_sim.errors import QMPError
-from qemu_sim.qapi.keyval_values import scalar
+from qemu_sim.qapi.json_values import Check
+from qemu_sim.qapi.keyval_values import scalar as keyval_scalar
 from qemu_sim.qapi.path import Path
 from qemu_sim.qapi.pool import Entry
 from qemu_sim.qapi.property_kinds import NUMBERS
@@ -32,10 +33,16 @@ def find(owner: str, listed: Iterable[Entry], name: str) -> Entry:
     raise QMPError(f"Property '{owner}.{name}' not found")
 
 
-def read(entry: Entry, value: Any) -> Any:
-    """Return `value`, a text or a keyval object, as what the property `entry` holds.
+def is_scalar(kind: str) -> bool:
+    """Whether a property of that type is read here: no link, no list and no structure."""
+    return kind in _KINDS or kind in _CHOICES
 
-    Raises QMPError in QEMU's words. Links and objects stay as they are given.
+
+def read(entry: Entry, value: Any, scalar: Callable[[str], Check] = keyval_scalar) -> Any:
+    """Return `value` as what the property `entry` holds.
+
+    It is a text or a keyval object, or JSON with the `scalar` of that. Raises QMPError in
+    QEMU's words. Links and objects stay as they are given.
     """
     name, kind = entry["name"], entry["type"]
     path: Path = (None, name)
