@@ -38,6 +38,7 @@ class Chardev:
         self.options = options
         self._given = list(fds)
         self.open_file: OpenFile = open_file  # a machine knows more paths
+        self.quiet = False  # whether its front end waits for a guest to open it
 
     @property
     def is_open(self) -> bool:

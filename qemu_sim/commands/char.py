@@ -52,7 +52,7 @@ def query_chardev(machine: Machine) -> list[dict[str, Any]]:
         {
             "label": chardev.id,
             "filename": chardev.filename,
-            "frontend-open": machine.board.is_claimed("chardev", chardev.id),
+            "frontend-open": not chardev.quiet and machine.board.is_claimed("chardev", chardev.id),
         }
         for chardev in (chardevs[id] for id in reversed(ordered(chardevs)))
     ]

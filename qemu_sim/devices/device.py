@@ -11,6 +11,7 @@ ordinary stop of a vhost ring, which the server does learn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from qemu_sim.errors import QMPError
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.backends.memory_backend import MemoryBackend
     from qemu_sim.backends.netdev import Netdev
+    from qemu_sim.backends.object import Object
     from qemu_sim.block.drive import Drive
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.migration.transfer import Backend
     from qemu_sim.virtio.memory import GuestMemory
+
+_MANY = 256 * 16384  # targets and their units; hw/scsi/virtio-scsi.c
 
 
 class Parts(Protocol):
@@ -55,6 +59,12 @@ class Parts(Protocol):
     def claim_chardev(self, device_type: str, id: str) -> Chardev:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
 
+    def linked(self, name: str, kind: str, id: str) -> Object:
+        """Return the object `id`, of type `kind`, that the property `name` means."""
+
+    def lead_serial(self, chardev: Chardev) -> None:
+        """Have the simulated guest's first serial port lead there, unless it has one."""
+
     def claim_memory(self, name: str, id: str) -> MemoryBackend:
         """Return the memory backend `id` for the property `name`. Raises QMPError."""
 
@@ -83,6 +93,8 @@ class Device:
     """The type of the bus behind it."""
     IS_PROXY: ClassVar[bool] = False
     """Whether a virtio device is behind it, which goes with it."""
+    OPENS_EARLY: ClassVar[bool] = False
+    """Whether it is opened even before a migration comes, as nothing behind it travels."""
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
         """Keep the identity: `id` as in -device (may be None), `path` the QOM path.
@@ -110,6 +122,14 @@ class Device:
     def migration_blocker(self) -> str | None:
         """Why a machine with it cannot migrate, in QEMU's words; None where it can."""
         return None
+
+    @property
+    def bus_slots(self) -> int:
+        """How many devices the bus behind it takes."""
+        return _MANY
+
+    def settle(self, others: Sequence[Device], slots: int) -> None:
+        """Find a place beside `others` on a bus of so many. Raises QMPError in QEMU's words."""
 
     async def open(self) -> None:
         """Take the host's resources the ordinary way. Raises QMPError in QEMU's words."""

@@ -9,6 +9,7 @@ from qemu_sim.devices.device import Device
 
 
 class Ich9UsbEhci1(Device):
-    """A controller without devices."""
+    """A controller with one bus, called after its ID."""
 
     TYPE = "ich9-usb-ehci1"
+    MAKES_BUS = "usb-bus"

@@ -9,6 +9,7 @@ from qemu_sim.devices.device import Device
 
 
 class Piix3UsbUhci(Device):
-    """A controller without devices."""
+    """A controller with one bus, called after its ID."""
 
     TYPE = "piix3-usb-uhci"
+    MAKES_BUS = "usb-bus"

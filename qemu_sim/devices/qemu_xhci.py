@@ -9,6 +9,7 @@ from qemu_sim.devices.device import Device
 
 
 class QemuXhci(Device):
-    """A controller without devices."""
+    """A controller with one bus, called after its ID."""
 
     TYPE = "qemu-xhci"
+    MAKES_BUS = "usb-bus"

@@ -37,6 +37,7 @@ CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
 
 # Netdev types of the schema that Debian's QEMU lacks; "nic" is none at all.
 _NOT_COMPILED = ("netmap", "nic")
+_NAMES_CHARDEVS = (9, 0, 0)  # newer than 7.2: a chardev in use is called one
 
 _Part = TypeVar("_Part")
 
@@ -137,11 +138,17 @@ class Board:
 
     def claim_netdev(self, device_type: str, id: str) -> Netdev:
         """Return the netdev `id` for one NIC. Raises QMPError in QEMU's words."""
-        return _claim(self._claims, self.netdevs, f"{device_type}.netdev", id)
+        return _claim(self._claims, self.netdevs, f"{device_type}.netdev", id, ", it's in use")
 
     def claim_chardev(self, device_type: str, id: str) -> Chardev:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
-        return _claim(self._claims, self.chardevs, f"{device_type}.chardev", id)
+        newer = self._place.version >= _NAMES_CHARDEVS
+        why = f": chardev '{id}' is already in use" if newer else f": Device '{id}' is in use"
+        return _claim(self._claims, self.chardevs, f"{device_type}.chardev", id, why)
+
+    def linked(self, name: str, kind: str, id: str) -> Object:
+        """Return the object that a device's property means. Raises QMPError in QEMU's words."""
+        return self._place.linked(name, kind, id)
 
     def claim_memory(self, name: str, id: str) -> MemoryBackend:
         """Return the memory backend `id` for the property `name` of a device.
@@ -228,6 +235,10 @@ class Board:
         if not chardev.is_open:
             await chardev.open()
         self._claims["chardev", chardev.id] = "isa-serial"
+        self.lead_serial(chardev)
+
+    def lead_serial(self, chardev: Chardev) -> None:
+        """Have the simulated guest's first serial port lead there, unless it has one."""
         self.serial = self.serial or chardev
 
     def remove_chardev(self, id: str) -> None:
@@ -301,7 +312,8 @@ class Board:
             raise QMPError(f"Duplicate device ID '{id}'")
         device: Device = made(id, self._path(id), properties, self)
         try:
-            if not self.deferred:
+            device.settle(bus.devices, bus.slots)
+            if not self.deferred or device.OPENS_EARLY:
                 await device.open()
         except BaseException:
             self._unplug(device)
@@ -391,12 +403,16 @@ class Board:
 
 
 def _claim(
-    claims: dict[tuple[str, str], str], parts: dict[str, _Part], property_name: str, id: str
+    claims: dict[tuple[str, str], str],
+    parts: dict[str, _Part],
+    property_name: str,
+    id: str,
+    in_use: str,
 ) -> _Part:
     kind = property_name.partition(".")[2]
     if id not in parts:
         raise QMPError(f"Property '{property_name}' can't find value '{id}'")
     if (kind, id) in claims:
-        raise QMPError(f"Property '{property_name}' can't take value '{id}', it's in use")
+        raise QMPError(f"Property '{property_name}' can't take value '{id}'{in_use}")
     claims[kind, id] = property_name
     return parts[id]

@@ -4,7 +4,8 @@ QEMU: system/qdev-monitor.c (qdev_find_recursive, qbus_find), hw/pci/pci.c, hw/i
 
 `pc` has pci.0, which takes devices at any time; `q35` has pcie.0, which takes them at the
 start only; each pcie-root-port makes one more bus, of its ID, for one device. IDE disks
-go to the buses of the chipset, SCSI disks to the one that their adapter makes.
+go to the buses of the chipset, SCSI disks to the one that their adapter makes; USB devices
+and serial ports likewise. The chipset's isa.0 takes devices at the start only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
 
 ROOT_PORT = "pcie-root-port"
-_SCSI_SLOTS = 256 * 16384  # targets and their units; hw/scsi/virtio-scsi.c
+_SLOTTED = ("PCI", "IDE")  # on other buses a device finds its place itself
 
 
 class Bus:
@@ -39,6 +40,8 @@ class Buses:
     def __init__(self, machine_type: str) -> None:
         self._buses: dict[str, Bus] = {}
         self._made: dict[Device, str] = {}
+        if "q35" in machine_type or machine_type == "pc" or "i440fx" in machine_type:
+            self._add(Bus("isa.0", "ISA", hotplug=False, slots=0))
         if "q35" in machine_type:
             self._add(Bus("pcie.0", "PCIE", hotplug=False, slots=32))
             for number in reversed(range(6)):  # QEMU looks at the last one first
@@ -56,7 +59,7 @@ class Buses:
         bus = self._first(kind, wanted) if name is None else self._named(kind, name, wanted)
         if hotplug and not bus.hotplug:
             raise QMPError(f"Bus '{bus.name}' does not support hotplugging")
-        if len(bus.devices) >= bus.slots:
+        if bus.kind.startswith(_SLOTTED) and len(bus.devices) >= bus.slots:
             raise QMPError(_full(kind, bus))
         return bus
 
@@ -87,7 +90,7 @@ class Buses:
             self._add(Bus(device.id, "PCIE", hotplug=True, slots=1))
         elif device.MAKES_BUS is not None:
             name = f"{device.id}.0" if device.id else self._free_name(device.MAKES_BUS.lower())
-            self._add(Bus(name, device.MAKES_BUS, hotplug=True, slots=_SCSI_SLOTS))
+            self._add(Bus(name, device.MAKES_BUS, hotplug=True, slots=device.bus_slots))
             self._made[device] = name
 
     def unplug(self, device: Device) -> None:
