@@ -8,6 +8,7 @@ import lzma
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ from _pytest.runner import runtestprotocol
 
 from qemu_sim.testing import netns as namespaces
 from qemu_sim.testing.listening import is_listening
+
+# A shell that starts us in the background has it ignored, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _IMAGE_SIZE = 64 << 20
 # Children find the package as this process does, installed or not.
