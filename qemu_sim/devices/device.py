@@ -11,7 +11,7 @@ ordinary stop of a vhost ring, which the server does learn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from qemu_sim.errors import QMPError
@@ -48,6 +48,10 @@ class Parts(Protocol):
     @property
     def failover(self) -> Failover:
         """Which NIC stands in for which."""
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The QEMU's."""
 
     @property
     def came_by_migration(self) -> bool:
@@ -93,6 +97,8 @@ class Device:
     """The type of the bus behind it."""
     IS_PROXY: ClassVar[bool] = False
     """Whether a virtio device is behind it, which goes with it."""
+    SETTABLE: ClassVar[Mapping[str, str]] = {}
+    """QOM properties that a client may write, and their types."""
     OPENS_EARLY: ClassVar[bool] = False
     """Whether it is opened even before a migration comes, as nothing behind it travels."""
 
@@ -169,6 +175,14 @@ class Device:
     def report(self) -> dict[str, Any] | None:
         """Return the x-sim-query-guest entry (without `device`), None when there is no guest."""
         return None
+
+    def values(self) -> dict[str, Any]:
+        """Return QOM properties that are not among those given."""
+        return {}
+
+    def set(self, name: str, value: Any) -> None:
+        """Set one of SETTABLE. Raises QMPError in QEMU's words."""
+        raise NotImplementedError(name)
 
     def close(self) -> None:
         """Give back what is the device's own; the netdev or chardev behind it stays."""

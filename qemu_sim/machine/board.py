@@ -122,6 +122,11 @@ class Board:
         return "failover" in vars(self)
 
     @property
+    def version(self) -> tuple[int, int, int]:
+        """The QEMU's."""
+        return self._place.version
+
+    @property
     def came_by_migration(self) -> bool:
         """Whether the machine was booted elsewhere, if at all."""
         return self._options.incoming

@@ -54,8 +54,10 @@ _PCI_HOSTS = {
 # The client's options say what they are.
 _OF_OPTIONS = frozenset({"memory", "memory-backend", "smp"})
 
+# What QEMU lists with a device's properties and lets clients write at any time.
+_WRITABLE = frozenset({"bootindex", "guest-stats-polling-interval"})
 # What no client may write at any time.
-_FIXED = frozenset({"type", "hotplugged", "hotpluggable", "parent_bus", "busnr"})
+_FIXED = frozenset({"type", "hotplugged", "hotpluggable", "parent_bus", "busnr", "guest-stats"})
 
 
 class ObjectTree:
@@ -133,13 +135,12 @@ class ObjectTree:
         kind = self.properties(node).get(name)
         if kind is None:
             raise QMPError(f"Property '{full_name}' not found")
-        if name in _FIXED or kind.startswith(_CHILD) or node.path.startswith(_CHARDEVS):
-            raise QMPError(f"Property '{full_name}' is not writable")
         owner = self._owner(node, name)
-        # bootindex is no qdev property and stays writable.
+        if name in _FIXED or kind.startswith(_CHILD) or node.path.startswith(_CHARDEVS):
+            raise QMPError(f"Property '{owner.qom_type}.{name}' is not writable")
         if (
             owner.device_name
-            and name != "bootindex"
+            and name not in _WRITABLE
             and name in self._types.device_properties(owner)
         ):
             link = "link " if kind.startswith(_LINK) else ""
@@ -295,10 +296,10 @@ def _spoken(id: str | None) -> str:
 
 
 def _device_values(device: Device) -> dict[str, Any]:
-    """What is known of a device: what was given, and the MAC that a NIC chose."""
+    """What is known of a device: what was given, what it found out, and a NIC's MAC."""
     given = {name: value for name, value in device.properties.items() if name != "addr"}
     mac = getattr(device, "mac", None)
-    return {"realized": True, **given} | ({} if mac is None else {"mac": mac})
+    return {"realized": True, **given, **device.values()} | ({} if mac is None else {"mac": mac})
 
 
 def _object_values(made: Object) -> dict[str, Any]:

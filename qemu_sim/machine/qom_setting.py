@@ -39,11 +39,19 @@ def write(machine: Machine, tree: ObjectTree, node: Node, name: str, value: Any)
         _write_object(made, name, kind, value)
     elif node.path == "/machine" and name not in _SEEN:
         machine.board.written[name] = _machine_value(tree, name, kind, value)
-    elif name == _BOOT_INDEX and node.device_name:
-        device = machine.board.device(node.path.removesuffix("/virtio-backend"))
-        device.properties[name] = json_values.scalar("int32_t")(value, (None, name))
-    else:
+    elif not node.device_name or not _write_device(machine, node, name, value):
         raise QMPError(f"Setting property '{node.qom_type}.{name}' is not simulated by qemu-sim")
+
+
+def _write_device(machine: Machine, node: Node, name: str, value: Any) -> bool:
+    device = machine.board.device(node.path.removesuffix("/virtio-backend"))
+    if name == _BOOT_INDEX:
+        device.properties[name] = json_values.scalar("int32_t")(value, (None, name))
+        return True
+    kind = device.SETTABLE.get(name)
+    if kind is not None:
+        device.set(name, _typed(name, kind, value))
+    return kind is not None
 
 
 def _write_object(made: Object, name: str, kind: str, value: Any) -> None:
