@@ -43,13 +43,15 @@ class Host:
 
     async def start(self) -> None:
         """Make every part, open the monitors, and let the machine run. Raises StartError."""
+        await self._open_qtest()
         await self._make_parts()
         self._arm()
         with self.monitors.waiting():
             for given in self._configuration.chardevs:
                 if given.values["id"] in self._front.monitored:
                     await self._open_monitor(self._front.monitored[given.values["id"]], given)
-            await self._start_qtest()
+            if self._qtest is not None:
+                self._qtest.serve()
             await self._start_mqtt()
             await self._await_incoming()
             await self.machine.start()
@@ -177,13 +179,13 @@ class Host:
         except QMPError as error:
             raise StartError(f"-sim: {error}") from None
 
-    async def _start_qtest(self) -> None:
+    async def _open_qtest(self) -> None:
         text, log = self._configuration.qtest, self._configuration.qtest_log
         if text is not None:
             from qemu_sim.qtest.front_end import FrontEnd  # noqa: PLC0415 - only tests need it
 
             self._qtest = FrontEnd(self.machine, clocked=self._configuration.uses_qtest)
-            await self._qtest.start(text, log)
+            await self._qtest.open(text, log)
 
     async def _start_mqtt(self) -> None:
         url = self._front.sim.get("mqtt")

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class FrontEnd:
-    """One `-qtest`: open it, and close it at the end."""
+    """One `-qtest`: open it, serve when the machine is complete, and close it at the end."""
 
     def __init__(self, machine: Machine, *, clocked: bool) -> None:
         """See Script for `clocked`."""
@@ -45,6 +45,7 @@ class FrontEnd:
         self._stream: Stream | None = None
         self._server: Server | None = None
         self._connected = asyncio.Event()
+        self._serves = False
         self._partial = bytearray()
 
     @property
@@ -56,8 +57,12 @@ class FrontEnd:
         """Whether there is a device of that ID or QOM path."""
         return self._machine.board.has_device(path)
 
-    async def start(self, text: str, log: str | None) -> None:
-        """Open the chardev that `text` describes, and the log; see Log. Raises StartError."""
+    async def open(self, text: str, log: str | None) -> None:
+        """Open the chardev that `text` describes, and the log; see Log. Raises StartError.
+
+        A test program waits a minute for this connection; if the start then fails, it sees the
+        end of it at once.
+        """
         try:
             values = chardev_opts.from_text(text)
             backend = chardev_opts.chardev_arguments("qtest", values)["backend"]
@@ -92,6 +97,12 @@ class FrontEnd:
         if options.get("wait", False):
             await self._connected.wait()
 
+    def serve(self) -> None:
+        """Obey the test program from now on."""
+        self._serves = True
+        if self._stream is not None:
+            self._stream.start_reading()
+
     def close(self) -> None:
         """Leave the test program."""
         if self._server is not None:
@@ -108,7 +119,8 @@ class FrontEnd:
         stream.on_close = lambda error: self._ended(error, left)
         self._connected.set()
         self._transcript.opened()
-        stream.start_reading()
+        if self._serves:
+            stream.start_reading()
 
     def _receive(self, data: bytes, fds: list[Fd]) -> None:
         close_all(fds)

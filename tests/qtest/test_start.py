@@ -1,6 +1,7 @@
 """The way QEMU's test programs start and end an emulator."""
 
 import re
+import socket
 import subprocess
 import sys
 
@@ -41,3 +42,20 @@ def test_a_bad_address_ends_the_start(text, reason):
     failed = f'Failed to initialize device for qtest: "{text}"'
     assert ended.returncode == 1
     assert re.sub("(?m)^[^:]*: ", "", ended.stderr) == f"{reason}\n{failed}\n"
+
+
+def test_a_start_that_fails_is_seen_by_the_test_program(folder):
+    """A libqtest program would wait 50 seconds for a connection that never comes."""
+    path = f"{folder}/qtest.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        listener.settimeout(20)
+        command = [sys.executable, "-P", "-m", "qemu_sim", "-M", "q35", "-qtest", f"unix:{path}"]
+        with subprocess.Popen([*command, "-device", "nonsense"], stderr=subprocess.PIPE) as started:
+            program, _ = listener.accept()
+            with program:
+                program.settimeout(20)
+                assert program.recv(100) == b""
+            assert started.wait(20) == 1
+            assert b"'nonsense' is not a valid device model name" in started.stderr.read()
