@@ -139,6 +139,8 @@ class Drives:
             drive = Drive(self._graph)
         elif drive.device is not None:
             raise QMPError(f"Drive '{name}' is already in use by another device")
+        elif drive.node is None and not removable:
+            raise QMPError("Device needs media, but drive is empty")
         is_defined = bool(drive.name)
         drive.device, drive.removable, drive.shares_write = device, removable, shares_write
         if not is_defined:
@@ -153,6 +155,17 @@ class Drives:
         """Take a device's drive away; a defined one goes with its device, too."""
         if drive in self._drives:
             drive.remove()
+            self._drives.remove(drive)
+
+    def delete(self, name: str) -> None:
+        """Take away the medium and the name; a drive that no device uses goes altogether.
+
+        Raises DeviceNotFound in QEMU's words. QEMU: blockdev.c (hmp_drive_del)
+        """
+        drive = self.find(name, None)
+        drive.remove()
+        drive.name = ""
+        if drive.device is None:
             self._drives.remove(drive)
 
     def find(self, device: str | None, id: str | None) -> Drive:

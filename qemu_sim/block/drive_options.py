@@ -25,6 +25,7 @@ _MEDIA = ("disk", "cdrom")
 _QCOW2_MAGIC = b"QFI\xfb"
 _FILE_DRIVERS = ("raw", "qcow2")
 _NULL_DRIVERS = ("null-co", "null-aio")
+_NULL_FILES = {f"{driver}://": driver for driver in _NULL_DRIVERS}
 _READ = frozenset(
     {
         *("if", "file", "file.driver", "file.filename", "file.locking", "driver", "format"),
@@ -58,6 +59,9 @@ def read(values: Mapping[str, str]) -> dict[str, Any] | None:
         if driver is not None:
             raise QMPError('A block device must be specified for "file"')
         return None
+    if path in _NULL_FILES:
+        driver = driver or "raw"
+        return {"driver": driver, "file": _null_file(values, path, driver), **common}
     if driver is None:
         driver = _probe(path)
     _check_keys(values, driver)
@@ -120,6 +124,17 @@ def _null(values: Mapping[str, str]) -> dict[str, Any]:
     if "read-zeroes" in values:
         found["read-zeroes"] = parse_bool("read-zeroes", values["read-zeroes"])
     return found
+
+
+def _null_file(values: Mapping[str, str], path: str, driver: str) -> dict[str, Any]:
+    """Return the options of a node with nothing in it, as `file.size` and such describe it."""
+    own = {key.removeprefix("file."): values[key] for key in values if key.startswith("file.")}
+    _check_keys({key: values[key] for key in values if not key.startswith("file.")}, driver)
+    protocol = _NULL_FILES[path]
+    for key in own:
+        if key not in ("size", "read-zeroes"):
+            raise QMPError(f"Block protocol '{protocol}' doesn't support the option '{key}'")
+    return {"driver": protocol, **_null({"driver": protocol, **own})}
 
 
 def _file(values: Mapping[str, str], path: str) -> dict[str, Any]:

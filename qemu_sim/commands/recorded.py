@@ -15,6 +15,8 @@ from qemu_sim.qapi import idle
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
+_MICE = "query-mice"
+
 
 def _program(name: str, machine: Machine) -> Any:
     return machine.profile.section(name)
@@ -35,7 +37,23 @@ def _idle(name: str, machine: Machine, _arguments: dict[str, Any]) -> Any:
 for _name in ("query-cpu-definitions", "query-target", "query-tpm-models", "query-tpm-types"):
     command(_name, recorded=True)(partial(_program, _name))
 for _name in idle.IDLE_QUERIES:
-    command(_name, raw=True, recorded=True)(partial(_idle, _name))
+    if _name != _MICE:
+        command(_name, raw=True, recorded=True)(partial(_idle, _name))
+
+
+@command(_MICE)
+def query_mice(machine: Machine) -> list[dict[str, Any]]:
+    """Return the mouse of the board, and before it those that were plugged, newest first."""
+    from qemu_sim.devices.virtio_input import VirtioInput  # noqa: PLC0415 - few machines have one
+
+    found: list[dict[str, Any]] = list(_idle(_MICE, machine, {}))
+    index = 1 + max((mouse["index"] for mouse in found), default=-1)
+    plugged = [device for device in machine.devices if isinstance(device, VirtioInput)]
+    for number, device in enumerate(plugged, index):
+        if device.POINTS_AS is not None:
+            mouse = {"name": device.POINTS_AS, "index": number, "current": False}
+            found.insert(0, {**mouse, "absolute": device.IS_ABSOLUTE})
+    return found
 
 
 @command("query-machines", recorded=True)

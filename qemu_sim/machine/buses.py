@@ -3,9 +3,10 @@
 QEMU: system/qdev-monitor.c (qdev_find_recursive, qbus_find), hw/pci/pci.c, hw/ide/ide-bus.c
 
 `pc` has pci.0, which takes devices at any time; `q35` has pcie.0, which takes them at the
-start only; each pcie-root-port makes one more bus, of its ID, for one device. IDE disks
-go to the buses of the chipset, SCSI disks to the one that their adapter makes; USB devices
-and serial ports likewise. The chipset's isa.0 takes devices at the start only.
+start only; each pcie-root-port makes one more bus, of its ID, for one device, and a
+pcie-pci-bridge one for many. IDE disks go to the buses of the chipset, SCSI disks to the
+one that their adapter makes; USB devices and serial ports likewise. The chipset's isa.0
+takes devices at the start only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from qemu_sim.errors import QMPError
 if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
 
-ROOT_PORT = "pcie-root-port"
+# What makes a bus that bears its ID: the bus's type, and how many devices it takes.
+_BRIDGES = {"pcie-root-port": ("PCIE", 1), "pcie-pci-bridge": ("PCI", 32)}
 _SLOTTED = ("PCI", "IDE")  # on other buses a device finds its place itself
 
 
@@ -86,8 +88,9 @@ class Buses:
     def plug(self, bus: Bus, device: Device) -> None:
         """Put a device into a bus; a root port makes a bus of its own."""
         bus.devices.append(device)
-        if device.TYPE == ROOT_PORT and device.id is not None:
-            self._add(Bus(device.id, "PCIE", hotplug=True, slots=1))
+        if device.TYPE in _BRIDGES and device.id is not None:
+            kind, slots = _BRIDGES[device.TYPE]
+            self._add(Bus(device.id, kind, hotplug=True, slots=slots))
         elif device.MAKES_BUS is not None:
             name = f"{device.id}.0" if device.id else self._free_name(device.MAKES_BUS.lower())
             self._add(Bus(name, device.MAKES_BUS, hotplug=True, slots=device.bus_slots))
@@ -98,7 +101,7 @@ class Buses:
         for bus in self._buses.values():
             if device in bus.devices:
                 bus.devices.remove(device)
-        if device.TYPE == ROOT_PORT and device.id is not None:
+        if device.TYPE in _BRIDGES and device.id is not None:
             del self._buses[device.id]
         if device in self._made:
             del self._buses[self._made.pop(device)]

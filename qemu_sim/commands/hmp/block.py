@@ -117,15 +117,11 @@ async def _add_drive(session: Session, values: dict[str, Any]) -> None:
 
 @hmp("drive_del")
 def drive_del(session: Session, id: str) -> str:
-    """Take a drive away that no device uses."""
-    drives = session.machine.board.drives
+    """Take a drive away, from its device if one uses it."""
     try:
-        drive = drives.find(id, None)
+        session.machine.board.drives.delete(id)
     except DeviceNotFound as error:
         return _bare_before_8(session, str(error))
-    if drive.device is not None:
-        raise QMPError("not simulated by qemu-sim: drive_del while a device uses it")
-    drives.detach(drive)
     return ""
 
 

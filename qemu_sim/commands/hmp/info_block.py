@@ -85,7 +85,7 @@ def _details(inserted: dict[str, Any]) -> Iterator[str]:
 @hmp("info blockstats")
 async def blockstats(session: Session) -> str:
     """Print what each drive has read and written."""
-    found = [each for each in await session.execute("query-blockstats") if each.get("device")]
+    found = [each for each in await session.execute("query-blockstats") if "device" in each]
     if session.machine.profile.version >= _TABLE_SINCE:
         return "\n".join(_table(each["device"], each["stats"]) for each in found)
     return "".join(_line(each["device"], each["stats"]) for each in found)

@@ -1,0 +1,24 @@
+"""Virtio mice and keyboards, and the bridge that takes plain PCI devices on q35."""
+
+
+def test_mice_are_listed_newest_first(make_machine):
+    argv = ["-machine", "pc", *("-device", "virtio-mouse-pci"), *("-device", "virtio-keyboard-pci")]
+    machine = make_machine(*argv)
+    machine.execute("device_add", driver="virtio-tablet-pci", id="tablet")
+    assert machine.execute("query-mice") == [
+        {"name": "QEMU Virtio Tablet", "index": 5, "current": False, "absolute": True},
+        {"name": "QEMU Virtio Mouse", "index": 3, "current": False, "absolute": False},
+        {"name": "QEMU PS/2 Mouse", "index": 2, "current": True, "absolute": False},
+    ]
+    machine.execute("device_del", id="tablet")
+    machine.wait_event("DEVICE_DELETED", device="tablet")
+    assert len(machine.execute("query-mice")) == 2
+
+
+def test_a_bridge_takes_devices_while_the_machine_runs(make_machine):
+    port, bridge = "pcie-root-port,id=port,chassis=1", "pcie-pci-bridge,id=bridge,bus=port"
+    machine = make_machine("-machine", "q35", "-device", port, "-device", bridge)
+    for number in range(2):
+        machine.execute("device_add", driver="virtio-mouse-pci", id=f"m{number}", bus="bridge")
+    machine.execute("device_del", id="m0")
+    machine.wait_event("DEVICE_DELETED", device="m0")
