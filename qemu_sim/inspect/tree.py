@@ -9,7 +9,7 @@ from functools import singledispatchmethod
 from typing import Any
 
 from qemu_sim.inspect import values
-from qemu_sim.wire import vmfile, vmram, vmstream
+from qemu_sim.wire import vmfile, vmmessage, vmram, vmstream
 
 _KINDS = {vmstream.START: "start", vmstream.PART: "part", vmstream.END: "end"}
 _INDENT = " " * 12
@@ -48,15 +48,15 @@ class Tree:
             yield f"{name}: {', '.join(texts)}"
 
     @_show.register
-    def _(self, item: vmstream.Message) -> Iterator[str]:
-        names = vmstream.COMMANDS | vmstream.NAMES
+    def _(self, item: vmmessage.Message) -> Iterator[str]:
+        names = vmmessage.COMMANDS | vmmessage.NAMES
         yield f"command {names.get(item.code, hex(item.code))}"
         if item.body or item.data:
             yield json.dumps(item.body) if item.body else item.data.hex(" ")
 
     @_show.register
     def _(self, item: vmfile.Package) -> Iterator[str]:
-        yield f"command {vmstream.COMMANDS[vmstream.COMMAND_PACKAGED]}, {item.size} bytes"
+        yield f"command {vmmessage.COMMANDS[vmmessage.COMMAND_PACKAGED]}, {item.size} bytes"
 
     @_show.register
     def _(self, item: vmfile.RamPart) -> Iterator[str]:

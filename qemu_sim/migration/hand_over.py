@@ -12,7 +12,7 @@ from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.migration import offer as offers
 from qemu_sim.migration.ownership import HAND_OVER, End
 from qemu_sim.migration.stream import said
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage
 
 if TYPE_CHECKING:
     from qemu_sim.migration.side import Side
@@ -41,7 +41,7 @@ class HandOver:
                 raise _failed("the answer to the offer") from None
             raise
         await hooks.reach("offer-sent")
-        answer = await self._expect(vmstream.REPLY_ANSWER, "the answer to the offer")
+        answer = await self._expect(vmmessage.REPLY_ANSWER, "the answer to the offer")
         self.end.hear("answer")
         self._apply(moving, answer)
         await hooks.reach("answer-received")
@@ -60,7 +60,7 @@ class HandOver:
         stream.eager = bool(self._plan.transferred())
         if stream.eager:
             await hooks.reach("descriptors-sent")
-        await self._expect(vmstream.REPLY_READY, "the destination to be ready")
+        await self._expect(vmmessage.REPLY_READY, "the destination to be ready")
         self.end.hear("ready")
         await hooks.reach("ready-received")
         if stream.ended:
@@ -69,10 +69,10 @@ class HandOver:
         # Nothing is queued, so this either reaches the destination's socket or raises.
         self.end.step("!commit")
         stream.eager = False
-        stream.command(vmstream.COMMAND_COMMIT, {"stopped-at-ns": stopped_at_ns})
+        stream.command(vmmessage.COMMAND_COMMIT, {"stopped-at-ns": stopped_at_ns})
         await stream.flush()
         await hooks.reach("commit-sent")
-        started = await self._expect(vmstream.REPLY_STARTED, "the destination to start")
+        started = await self._expect(vmmessage.REPLY_STARTED, "the destination to start")
         self.end.hear("started")
         await hooks.reach("started-received")
         self._report(started)
@@ -80,7 +80,7 @@ class HandOver:
     def abort(self, reason: str) -> None:
         """Tell a destination that waits for commit that it will not come."""
         if not self._stream.ended:
-            self._stream.command(vmstream.COMMAND_ABORT, {"reason": reason})
+            self._stream.command(vmmessage.COMMAND_ABORT, {"reason": reason})
 
     def _offer(self) -> None:
         stream, memory = self._stream, self._machine.memory
@@ -88,7 +88,7 @@ class HandOver:
             raise MigrationError("backend-transfer requires a UNIX domain socket channel")
         self.end.step("!offer")
         with offers.handshake() as nonce:
-            stream.command(vmstream.COMMAND_OFFER, offers.make(self._plan, memory, nonce))
+            stream.command(vmmessage.COMMAND_OFFER, offers.make(self._plan, memory, nonce))
             stream.write_fd(nonce)
         self.ram_travels = memory.shared
         if memory.shared:
@@ -106,10 +106,10 @@ class HandOver:
     async def _expect(self, code: int, what: str) -> dict[str, Any]:
         self._stream.phase = what
         message = await self._stream.read_reply()
-        if message.code == vmstream.REPLY_REFUSED:
+        if message.code == vmmessage.REPLY_REFUSED:
             self._note_refusal(message.body)
             raise said(message)
-        if message.code == vmstream.RETURN_SHUT:  # it was not even asked yet
+        if message.code == vmmessage.RETURN_SHUT:  # it was not even asked yet
             raise _failed(what)
         if message.code != code:
             raise WireError(f"message 0x{message.code:x} where {what} was expected")

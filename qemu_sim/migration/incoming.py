@@ -19,7 +19,7 @@ from qemu_sim.migration.section_loader import SectionLoader
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.take_over import TakeOver
 from qemu_sim.migration.vmstate import read_description
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage, vmstream
 from qemu_sim.wire.bytes_reader import BytesReader
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Incoming:
             await self._take_over.confirm()
         elif self.end.knows("!shut"):
             self.end.step("!shut")
-            self._stream.qemu_reply(vmstream.RETURN_SHUT, _U32.pack(0))
+            self._stream.qemu_reply(vmmessage.RETURN_SHUT, _U32.pack(0))
 
     def start(self, why: str = "start") -> None:
         """Own what was adopted and let the machine go on; `why` is a move of `end`."""
@@ -133,7 +133,7 @@ class Incoming:
         if self._take_over is not None:
             self._take_over.refuse(reason)
         elif self._stream.duplex:
-            self._stream.qemu_reply(vmstream.RETURN_SHUT, _U32.pack(1))
+            self._stream.qemu_reply(vmmessage.RETURN_SHUT, _U32.pack(1))
         self.give_up()
 
     def give_up(self) -> None:
@@ -156,7 +156,7 @@ class Incoming:
         if kind == vmstream.SUBSECTION:
             await configuration.check_subsection(reader, self._machine)
         elif kind == vmstream.COMMAND:
-            await self._command(await vmstream.read_message(reader))
+            await self._command(await vmmessage.read_message(reader))
         elif kind in (vmstream.START, vmstream.FULL):
             section = await vmstream.read_section(reader, kind)
             if not self._opened:
@@ -169,12 +169,12 @@ class Incoming:
             raise vmstream.unknown_kind(kind)
         return kind != vmstream.EOF
 
-    async def _command(self, message: vmstream.Message) -> None:
+    async def _command(self, message: vmmessage.Message) -> None:
         self._stream.trace_command(message)
-        if message.code == vmstream.COMMAND_ABORT:
+        if message.code == vmmessage.COMMAND_ABORT:
             raise said(message)
         negotiates = self._machine.dialect.NEGOTIATES and not self._opened
-        if message.code == vmstream.COMMAND_OFFER and negotiates:
+        if message.code == vmmessage.COMMAND_OFFER and negotiates:
             take_over = TakeOver(self._machine, self._stream, self._sections.by_path)
             self._sections.take_over = take_over
             await take_over.answer(message.body, self._open)
@@ -198,9 +198,9 @@ class Incoming:
             await self._open()
         if self.end.knows("!loaded"):
             self.end.step("!loaded")
-        self._stream.qemu_reply(vmstream.RETURN_PONG, number)
+        self._stream.qemu_reply(vmmessage.RETURN_PONG, number)
         if self._machine.capabilities.enabled("switchover-ack"):
-            self._stream.qemu_reply(vmstream.RETURN_SWITCHOVER_ACK)
+            self._stream.qemu_reply(vmmessage.RETURN_SWITCHOVER_ACK)
         await self._stream.flush()
 
     async def _packaged(self, size: bytes) -> None:
@@ -223,18 +223,18 @@ class Incoming:
 
     async def _resume(self, _: bytes) -> None:
         await self._enter("postcopy-active")
-        self._stream.qemu_reply(vmstream.RETURN_RESUME_ACK, _U32.pack(1))
+        self._stream.qemu_reply(vmmessage.RETURN_RESUME_ACK, _U32.pack(1))
         await self._stream.flush()
 
     _COMMANDS: ClassVar = {
-        vmstream.COMMAND_OPEN_RETURN_PATH: _open_return_path,
-        vmstream.COMMAND_PING: _pong,
-        vmstream.COMMAND_POSTCOPY_ADVISE: _nothing,
-        vmstream.COMMAND_POSTCOPY_LISTEN: _listen,
-        vmstream.COMMAND_POSTCOPY_RUN: _run,
-        vmstream.COMMAND_POSTCOPY_RESUME: _resume,
-        vmstream.COMMAND_PACKAGED: _packaged,
-        vmstream.COMMAND_SWITCHOVER_START: _nothing,
+        vmmessage.COMMAND_OPEN_RETURN_PATH: _open_return_path,
+        vmmessage.COMMAND_PING: _pong,
+        vmmessage.COMMAND_POSTCOPY_ADVISE: _nothing,
+        vmmessage.COMMAND_POSTCOPY_LISTEN: _listen,
+        vmmessage.COMMAND_POSTCOPY_RUN: _run,
+        vmmessage.COMMAND_POSTCOPY_RESUME: _resume,
+        vmmessage.COMMAND_PACKAGED: _packaged,
+        vmmessage.COMMAND_SWITCHOVER_START: _nothing,
     }
 
     async def _open(self, but: Collection[str] = ()) -> None:
@@ -249,10 +249,10 @@ class Incoming:
                     raise MigrationError(f"Device '{device.name}': {error}") from None
 
 
-def _unknown_command(message: vmstream.Message) -> LoadError:
+def _unknown_command(message: vmmessage.Message) -> LoadError:
     code = f"MIG_CMD 0x{message.code:x}"
-    if message.code <= vmstream.COMMAND_SWITCHOVER_START:
+    if message.code <= vmmessage.COMMAND_SWITCHOVER_START:
         return LoadError(f"{code} is not simulated by qemu-sim")
     # Ours frame their length alone; the JSON follows.
-    size = _U32.size if message.code in vmstream.NAMES else len(message.data)
+    size = _U32.size if message.code in vmmessage.NAMES else len(message.data)
     return LoadError(f"{code} unknown (len 0x{size:x})")

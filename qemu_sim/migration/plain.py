@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.migration.ownership import ONE_WAY, RETURN_PATH, End
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage
 
 if TYPE_CHECKING:
     from qemu_sim.migration.capabilities import Capabilities
@@ -54,14 +54,14 @@ class Plain:
         """Ask for the return path, and for a sign of life on it."""
         stream = self._stream
         if self._has_return_path:
-            stream.qemu_command(vmstream.COMMAND_OPEN_RETURN_PATH)
-            stream.qemu_command(vmstream.COMMAND_PING, _U32.pack(_PING))
+            stream.qemu_command(vmmessage.COMMAND_OPEN_RETURN_PATH)
+            stream.qemu_command(vmmessage.COMMAND_PING, _U32.pack(_PING))
         elif self._has_postcopy:
             raise MigrationError("Unable to open return-path for postcopy")
         else:
             stream.write_only()
         if self._has_postcopy:
-            stream.qemu_command(vmstream.COMMAND_POSTCOPY_ADVISE, _PAGE_SIZES)
+            stream.qemu_command(vmmessage.COMMAND_POSTCOPY_ADVISE, _PAGE_SIZES)
         await stream.flush()
 
     async def before_stop(self) -> None:
@@ -69,9 +69,9 @@ class Plain:
         stream = self._stream
         await stream.flush()
         if self._has_return_path:
-            await self._expect(vmstream.RETURN_PONG, "the destination to answer a ping")
+            await self._expect(vmmessage.RETURN_PONG, "the destination to answer a ping")
             if self._awaits_ack:
-                await self._expect(vmstream.RETURN_SWITCHOVER_ACK, "the switchover-ack")
+                await self._expect(vmmessage.RETURN_SWITCHOVER_ACK, "the switchover-ack")
         elif await stream.peer_is_gone(_EARLY_SECONDS):
             raise MigrationError(_FAILED)
 
@@ -84,7 +84,7 @@ class Plain:
         del stopped_at_ns  # nobody asks
         await self._flush()
         if self._has_return_path:
-            await self._expect(vmstream.RETURN_SHUT, "the destination to start")
+            await self._expect(vmmessage.RETURN_SHUT, "the destination to start")
             self.end.hear("shut")
         else:
             await self._last_moment()
@@ -95,18 +95,18 @@ class Plain:
         stream = self._stream
         await stream.flush()
         self.end.step("!package")
-        stream.qemu_command(vmstream.COMMAND_PACKAGED, _U32.pack(len(package)))
+        stream.qemu_command(vmmessage.COMMAND_PACKAGED, _U32.pack(len(package)))
         stream.write(package)
         await self._flush()
-        await self._expect(vmstream.RETURN_PONG, "the destination to load the package")
+        await self._expect(vmmessage.RETURN_PONG, "the destination to load the package")
         self.end.hear("loaded")
 
     async def resume(self) -> None:
         """Take up a postcopy migration again, on a new channel."""
-        self._stream.qemu_command(vmstream.COMMAND_POSTCOPY_RESUME)
+        self._stream.qemu_command(vmmessage.COMMAND_POSTCOPY_RESUME)
         await self._stream.flush()
         what = "the destination to resume"
-        self._check(await self._reply(what), vmstream.RETURN_RESUME_ACK, what)
+        self._check(await self._reply(what), vmmessage.RETURN_RESUME_ACK, what)
 
     def abort(self, reason: str) -> None:
         """Say nothing: the end of the stream is enough."""
@@ -132,15 +132,15 @@ class Plain:
 
     async def _expect(self, code: int, what: str) -> None:
         message = await self._reply(what)
-        if message.code == vmstream.RETURN_SHUT and any(message.data):
+        if message.code == vmmessage.RETURN_SHUT and any(message.data):
             self._failed()
         self._check(message, code, what)
 
-    async def _reply(self, what: str) -> vmstream.Message:
+    async def _reply(self, what: str) -> vmmessage.Message:
         self._stream.phase = what
         return await self._stream.read_reply()
 
-    def _check(self, message: vmstream.Message, code: int, what: str) -> None:
+    def _check(self, message: vmmessage.Message, code: int, what: str) -> None:
         if message.code != code:
             raise WireError(f"message 0x{message.code:x} where {what} was expected")
 

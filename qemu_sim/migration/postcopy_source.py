@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.clock import rest
 from qemu_sim.errors import MigrationError, QMPError, WireError
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage, vmstream
 
 if TYPE_CHECKING:
     from qemu_sim.migration.outgoing import Outgoing
@@ -133,12 +133,12 @@ class Package:
 
     def begin(self) -> None:
         """Have the destination get ready for pages that come later."""
-        self._command(vmstream.COMMAND_POSTCOPY_LISTEN)
+        self._command(vmmessage.COMMAND_POSTCOPY_LISTEN)
 
     def end(self) -> None:
         """Have it say that all was loaded, and run."""
-        self._command(vmstream.COMMAND_PING, _PACKAGE_LOADED)
-        self._command(vmstream.COMMAND_POSTCOPY_RUN)
+        self._command(vmmessage.COMMAND_PING, _PACKAGE_LOADED)
+        self._command(vmmessage.COMMAND_POSTCOPY_RUN)
 
     def _command(self, code: int, data: bytes = b"") -> None:
-        self.data += bytes([vmstream.COMMAND]) + vmstream.frame(code, data)
+        self.data += bytes([vmstream.COMMAND]) + vmmessage.frame(code, data)

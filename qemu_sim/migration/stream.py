@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError, WireError
 from qemu_sim.migration.qemu_file import QEMUFile
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage, vmstream
 from qemu_sim.wire.bytes_reader import BytesReader, run
 
 if TYPE_CHECKING:
     from qemu_sim.io.any_channel import AnyChannel
 
-_FAILED = vmstream.frame(vmstream.RETURN_SHUT, b"\0\0\0\1")
+_FAILED = vmmessage.frame(vmmessage.RETURN_SHUT, b"\0\0\0\1")
 _LAST_WORDS = {
-    vmstream.REPLY_REFUSED: "",
-    vmstream.COMMAND_ABORT: "the source took it back: ",
+    vmmessage.REPLY_REFUSED: "",
+    vmmessage.COMMAND_ABORT: "the source took it back: ",
 }
 
 Trace = Callable[[str, dict[str, Any], int], None]
@@ -38,39 +38,39 @@ class Stream(QEMUFile):
 
     def command(self, code: int, body: dict[str, Any]) -> None:
         """Send a command of ours to the destination."""
-        self.trace("out", {vmstream.NAMES[code]: body}, 0)
-        self.write(vmstream.command(code, body))
+        self.trace("out", {vmmessage.NAMES[code]: body}, 0)
+        self.write(vmmessage.command(code, body))
 
     def reply(self, code: int, body: dict[str, Any]) -> None:
         """Send a message of ours on the return path."""
-        self.trace("out", {vmstream.NAMES[code]: body}, 0)
-        self.write(vmstream.reply(code, body))
+        self.trace("out", {vmmessage.NAMES[code]: body}, 0)
+        self.write(vmmessage.reply(code, body))
 
     def qemu_command(self, code: int, data: bytes = b"") -> None:
         """Send a command of QEMU's to the destination."""
-        self.trace("out", {vmstream.COMMANDS[code]: data.hex()}, 0)
-        self.write(bytes([vmstream.COMMAND]) + vmstream.frame(code, data))
+        self.trace("out", {vmmessage.COMMANDS[code]: data.hex()}, 0)
+        self.write(bytes([vmstream.COMMAND]) + vmmessage.frame(code, data))
 
     def qemu_reply(self, code: int, data: bytes = b"") -> None:
         """Send a message of QEMU's on the return path."""
-        self.trace("out", {vmstream.REPLIES[code]: data.hex()}, 0)
-        self.write(vmstream.frame(code, data))
+        self.trace("out", {vmmessage.REPLIES[code]: data.hex()}, 0)
+        self.write(vmmessage.frame(code, data))
 
-    async def read_command(self) -> vmstream.Message:
+    async def read_command(self) -> vmmessage.Message:
         """Read a command, after its kind."""
-        message = await vmstream.read_message(self)
+        message = await vmmessage.read_message(self)
         self.trace_command(message)
         return message
 
-    async def read_reply(self) -> vmstream.Message:
+    async def read_reply(self) -> vmmessage.Message:
         """Read a message of the return path."""
-        message = await vmstream.read_message(self)
-        self._trace_message(message, vmstream.REPLIES)
+        message = await vmmessage.read_message(self)
+        self._trace_message(message, vmmessage.REPLIES)
         return message
 
-    def trace_command(self, message: vmstream.Message) -> None:
+    def trace_command(self, message: vmmessage.Message) -> None:
         """Tell that a command came."""
-        self._trace_message(message, vmstream.COMMANDS)
+        self._trace_message(message, vmmessage.COMMANDS)
 
     async def end_writing(self, seconds: float) -> bytes:
         """Let the peer read to the end; return what it says of that, empty for nothing.
@@ -102,22 +102,22 @@ class Stream(QEMUFile):
         message = _last_message(bytes(self._buffer))
         return None if message is None else said(message)
 
-    def _trace_message(self, message: vmstream.Message, names: dict[int, str]) -> None:
-        name = vmstream.NAMES.get(message.code) or names.get(message.code, hex(message.code))
+    def _trace_message(self, message: vmmessage.Message, names: dict[int, str]) -> None:
+        name = vmmessage.NAMES.get(message.code) or names.get(message.code, hex(message.code))
         self.trace("in", {name: message.body or message.data.hex()}, 0)
 
 
-def said(message: vmstream.Message) -> MigrationError:
+def said(message: vmmessage.Message) -> MigrationError:
     """Return the error that a peer's last message is about."""
     return MigrationError(f"{_LAST_WORDS[message.code]}{message.body.get('reason')}")
 
 
-def _last_message(data: bytes) -> vmstream.Message | None:
+def _last_message(data: bytes) -> vmmessage.Message | None:
     """Find a complete last message at the end of what was not read."""
-    at = max(data.rfind(vmstream.reply(code, {})[:4]) for code in _LAST_WORDS)
+    at = max(data.rfind(vmmessage.reply(code, {})[:4]) for code in _LAST_WORDS)
     if at < 0:
         return None
     try:
-        return run(vmstream.read_message(BytesReader(data[at:])))
+        return run(vmmessage.read_message(BytesReader(data[at:])))
     except WireError:
         return None

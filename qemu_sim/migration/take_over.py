@@ -16,7 +16,7 @@ from qemu_sim.migration.ownership import HAND_OVER, End
 from qemu_sim.migration.stream import said
 from qemu_sim.migration.transfer import Entry, Plan
 from qemu_sim.migration.vmstate import read_backend
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage, vmstream
 
 if TYPE_CHECKING:
     from qemu_sim.migration.side import DestinationMachine
@@ -56,7 +56,7 @@ class TakeOver:
         await open_others({entry.device.path for entry in self.plan.transferred()})
         reopened = {entry.device.path: entry.reason for entry in self.plan.entries if entry.outcome}
         self.end.step("!answer")
-        self._stream.reply(vmstream.REPLY_ANSWER, {"reopened": reopened})
+        self._stream.reply(vmmessage.REPLY_ANSWER, {"reopened": reopened})
         # With no RAM to copy the source stops its guest at once.
         self._stream.eager = self._machine.memory.shared
         await self._stream.flush()
@@ -115,7 +115,7 @@ class TakeOver:
         try:
             await self._machine.hooks.reach("started")
             self.end.step("!started")
-            self._stream.reply(vmstream.REPLY_STARTED, report)
+            self._stream.reply(vmmessage.REPLY_STARTED, report)
             await self._stream.flush()
         except MigrationError as error:
             _log.warning("the source did not hear that the machine started: %s", error)
@@ -129,7 +129,7 @@ class TakeOver:
         body: dict[str, Any] = {"reason": reason}
         if refused is not None:
             body |= {"device": refused.device.path, "detail": refused.reason}
-        self._stream.reply(vmstream.REPLY_REFUSED, body)
+        self._stream.reply(vmmessage.REPLY_REFUSED, body)
 
     def give_up(self) -> None:
         """Close what was adopted: the source owns it still."""
@@ -156,14 +156,14 @@ class TakeOver:
     async def _say_ready(self) -> None:
         """A source that is gone already does not hear it; its last word is read next."""
         self.end.step("!ready")
-        self._stream.reply(vmstream.REPLY_READY, {})
+        self._stream.reply(vmmessage.REPLY_READY, {})
         try:
             await self._stream.flush()
         except MigrationError:
             if not self._stream.ended:
                 raise
 
-    async def _commit_message(self) -> vmstream.Message:
+    async def _commit_message(self) -> vmmessage.Message:
         try:
             kind = await vmstream.read_byte(self._stream)
             message = await self._stream.read_command()
@@ -171,9 +171,9 @@ class TakeOver:
             if self._stream.ended:
                 raise self._lost() from None
             raise MigrationError(f"{error}; what was received is closed") from None
-        if kind == vmstream.COMMAND and message.code == vmstream.COMMAND_ABORT:
+        if kind == vmstream.COMMAND and message.code == vmmessage.COMMAND_ABORT:
             raise said(message)
-        if kind != vmstream.COMMAND or message.code != vmstream.COMMAND_COMMIT:
+        if kind != vmstream.COMMAND or message.code != vmmessage.COMMAND_COMMIT:
             raise WireError(f"message 0x{message.code:x} where commit was expected")
         return message
 

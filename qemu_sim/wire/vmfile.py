@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from qemu_sim.errors import LoadError, WireError
-from qemu_sim.wire import vmconfiguration, vmdescription, vmfields, vmram, vmstream
+from qemu_sim.wire import vmconfiguration, vmdescription, vmfields, vmmessage, vmram, vmstream
 from qemu_sim.wire.bytes_reader import BytesReader, run
 from qemu_sim.wire.vmdescription import Description, Devices, Search
 
@@ -66,7 +66,7 @@ class Closing(NamedTuple):
 
 _MARKS: dict[int, End | Descriptor] = {vmstream.EOF: End(), vmstream.FD_BYTE[0]: Descriptor()}
 
-Item = Configuration | RamPart | Device | Package | Descriptor | End | Closing | vmstream.Message
+Item = Configuration | RamPart | Device | Package | Descriptor | End | Closing | vmmessage.Message
 
 
 class Placed(NamedTuple):
@@ -126,9 +126,9 @@ class _VmFile:
             return _MARKS[kind]
         raise vmstream.unknown_kind(kind)
 
-    async def _command(self) -> vmstream.Message | Package:
-        message = await vmstream.read_message(self._reader)
-        if message.code != vmstream.COMMAND_PACKAGED:
+    async def _command(self) -> vmmessage.Message | Package:
+        message = await vmmessage.read_message(self._reader)
+        if message.code != vmmessage.COMMAND_PACKAGED:
             return message
         size = int.from_bytes(message.data)
         await self._reader.read(size)

@@ -1,6 +1,6 @@
-"""The migration stream: sections, commands, and messages on the return path.
+"""The migration stream: its sections; vmmessage.py has what stands between them.
 
-QEMU: migration/savevm.c (framing), migration/ram.c (pages), migration/savevm.h (codes)
+QEMU: migration/savevm.c (framing), migration/ram.c (pages)
 
     magic version                          once
     CONFIGURATION len machine-type         once
@@ -13,9 +13,7 @@ QEMU: migration/savevm.c (framing), migration/ram.c (pages), migration/savevm.h 
     VMDESCRIPTION len json                 what the sections held
     COMMAND commit | abort                 with a hand-over only; after `ready` on the return path
 
-A descriptor rides on one byte 0x20 of its own. All integers are big-endian. A command and
-a message of the return path are u16 code, u16 size and data. The codes of offer, commit
-and abort lie outside those QEMU uses, so a real QEMU refuses them by number.
+A descriptor rides on one byte 0x20 of its own. All integers are big-endian.
 """
 
 from __future__ import annotations
@@ -44,61 +42,6 @@ FOOTER = 0x7E
 
 FD_BYTE = b"\x20"
 
-COMMAND_OPEN_RETURN_PATH = 1
-COMMAND_PING = 2
-COMMAND_POSTCOPY_ADVISE = 3
-COMMAND_POSTCOPY_LISTEN = 4
-COMMAND_POSTCOPY_RUN = 5
-COMMAND_POSTCOPY_RAM_DISCARD = 6
-COMMAND_PACKAGED = 7
-COMMAND_ENABLE_COLO = 8
-COMMAND_POSTCOPY_RESUME = 9
-COMMAND_RECV_BITMAP = 10
-COMMAND_SWITCHOVER_START = 11
-RETURN_SHUT = 1
-RETURN_PONG = 2
-RETURN_RESUME_ACK = 6
-RETURN_SWITCHOVER_ACK = 7
-
-COMMAND_OFFER = 0x5301
-COMMAND_COMMIT = 0x5302
-COMMAND_ABORT = 0x5303
-REPLY_ANSWER = 0x5311
-REPLY_READY = 0x5312
-REPLY_STARTED = 0x5313
-REPLY_REFUSED = 0x531F
-
-COMMANDS = {
-    COMMAND_OPEN_RETURN_PATH: "open-return-path",
-    COMMAND_PING: "ping",
-    COMMAND_POSTCOPY_ADVISE: "postcopy-advise",
-    COMMAND_POSTCOPY_LISTEN: "postcopy-listen",
-    COMMAND_POSTCOPY_RUN: "postcopy-run",
-    COMMAND_POSTCOPY_RAM_DISCARD: "postcopy-ram-discard",
-    COMMAND_PACKAGED: "packaged",
-    COMMAND_ENABLE_COLO: "enable-colo",
-    COMMAND_POSTCOPY_RESUME: "postcopy-resume",
-    COMMAND_RECV_BITMAP: "recv-bitmap",
-    COMMAND_SWITCHOVER_START: "switchover-start",
-}
-REPLIES = {
-    RETURN_SHUT: "shut",
-    RETURN_PONG: "pong",
-    RETURN_RESUME_ACK: "resume-ack",
-    RETURN_SWITCHOVER_ACK: "switchover-ack",
-}
-# Ours, in either direction: their data is u32 length and JSON.
-NAMES = {
-    COMMAND_OFFER: "offer",
-    COMMAND_COMMIT: "commit",
-    COMMAND_ABORT: "abort",
-    REPLY_ANSWER: "answer",
-    REPLY_READY: "ready",
-    REPLY_STARTED: "started",
-    REPLY_REFUSED: "refused",
-}
-
-MESSAGE_MAX = 1 << 20  # bytes of JSON in one message; an offer takes about 200 a device
 STATE_MAX = 16 << 20  # bytes of JSON in one section
 _NAME_MAX = 4096
 _RUN_STATE_SIZE = 100  # bytes; migration/global_state.c
@@ -109,8 +52,6 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes a n
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _SECTION_TAIL = struct.Struct(">II")
-_FRAME = struct.Struct(">HH")
-_MESSAGE = struct.Struct(">HHI")
 
 
 class Reader(Protocol):
@@ -135,14 +76,6 @@ class Subsection(NamedTuple):
 
     name: str
     version: int
-
-
-class Message(NamedTuple):
-    """A command, or a message on the return path: one of ours has a body, QEMU's have data."""
-
-    code: int
-    body: dict[str, Any]
-    data: bytes = b""
 
 
 def configuration(machine_type: str, subsections: Iterable[bytes] = ()) -> bytes:
@@ -204,24 +137,6 @@ def description(configuration: dict[str, Any], devices: list[dict[str, Any]]) ->
     """Return the closing JSON description of what the sections held."""
     text = _encode({**configuration, "page_size": 4096, "devices": devices}).encode()
     return bytes([VMDESCRIPTION]) + _U32.pack(len(text)) + text
-
-
-def frame(code: int, data: bytes) -> bytes:
-    """Return one of QEMU's messages of the return path; behind COMMAND it is a command."""
-    return _FRAME.pack(code, len(data)) + data
-
-
-def command(code: int, body: dict[str, Any]) -> bytes:
-    """Return a command for the destination."""
-    return bytes([COMMAND]) + reply(code, body)
-
-
-def reply(code: int, body: dict[str, Any]) -> bytes:
-    """Return a message for the return path. Raises WireError when it is too long."""
-    text = _encode(body).encode()
-    if len(text) > MESSAGE_MAX:
-        raise WireError(f"message of {len(text)} bytes exceeds {MESSAGE_MAX}")
-    return _MESSAGE.pack(code, _U32.size, len(text)) + text
 
 
 async def read_header(reader: Reader) -> None:
@@ -305,16 +220,6 @@ async def read_state(reader: Reader, maximum: int = STATE_MAX) -> dict[str, Any]
     if size > maximum:
         raise WireError(f"state of {size} bytes exceeds {maximum}")
     return _object(await reader.read(size))
-
-
-async def read_message(reader: Reader) -> Message:
-    """Read a command (after its kind) or a message of the return path."""
-    code, size = _FRAME.unpack(await reader.read(_FRAME.size))
-    if code not in NAMES:
-        return Message(code, {}, await reader.read(size))
-    if size != _U32.size:
-        raise WireError(f"malformed message 0x{code:x} of {size} bytes")
-    return Message(code, await read_state(reader, MESSAGE_MAX))
 
 
 def unknown_kind(kind: int) -> LoadError:

@@ -22,7 +22,7 @@ import socket
 import pytest
 
 from qemu_sim.testing import QMPError
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage
 
 
 def rolled_back(world, source, destination, text) -> None:
@@ -195,7 +195,7 @@ def test_tcp_is_refused_at_the_command(world, uri):
 def test_commit_is_lost_on_the_way(world, relay):
     """Both processes live, and neither can know: none starts by itself, 'cont' decides."""
     source, destination = world.pair()
-    ready = vmstream.reply(vmstream.REPLY_READY, {})
+    ready = vmmessage.reply(vmmessage.REPLY_READY, {})
     heard = []
 
     def lose_commit(forth, data, fds):

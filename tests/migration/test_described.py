@@ -12,7 +12,7 @@ import socket
 
 import pytest
 
-from qemu_sim.wire import vmfile, vmstream
+from qemu_sim.wire import vmfile, vmmessage, vmstream
 
 LOOKED_THROUGH = 10 << 20  # bytes from the end
 
@@ -52,8 +52,8 @@ async def test_the_rules_of_the_analyser(recorded):
     assert stream[json_at - 5] == vmstream.VMDESCRIPTION
     assert json_at - 5 > len(stream) - LOOKED_THROUGH
     assert int.from_bytes(stream[json_at - 4 : json_at]) == len(stream) - json_at
-    commands = [item for item in items if isinstance(item, vmstream.Message)]
-    assert {command.code for command in commands} <= {vmstream.COMMAND_SWITCHOVER_START}
+    commands = [item for item in items if isinstance(item, vmmessage.Message)]
+    assert {command.code for command in commands} <= {vmmessage.COMMAND_SWITCHOVER_START}
     assert not any(command.data for command in commands)
     assert isinstance(items[-1], vmfile.Closing)
 

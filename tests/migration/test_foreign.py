@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from qemu_sim.wire import vmfile, vmstream
+from qemu_sim.wire import vmfile, vmmessage, vmstream
 from qemu_sim.wire.vmdescription import Search
 
 UUID = "5e9f6b0e-0a8c-4c5e-9d5c-3f3a1f0b7c11"  # tests/streams/__main__.py
@@ -90,8 +90,8 @@ async def test_a_real_stream_is_loaded(feed, golden_stream, name):
 @pytest.mark.parametrize("name", ["7.2-return-path", "11.1-return-path", "11.1-postcopy"])
 async def test_a_source_with_a_return_path_is_answered(feed, golden_stream, name):
     machine = await feed(golden_stream(name), keep_open=True)
-    pong = vmstream.frame(vmstream.RETURN_PONG, (1).to_bytes(4))
-    assert machine.said == pong + vmstream.frame(vmstream.RETURN_SHUT, bytes(4))
+    pong = vmmessage.frame(vmmessage.RETURN_PONG, (1).to_bytes(4))
+    assert machine.said == pong + vmmessage.frame(vmmessage.RETURN_SHUT, bytes(4))
 
 
 async def test_pieces_of_any_size_will_do(feed, golden_stream):

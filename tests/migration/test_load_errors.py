@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage, vmstream
 
 FAILED = "load of migration failed: "
 INVALID = f"{FAILED}Invalid argument"
@@ -15,7 +15,7 @@ BEGUN = vmstream.HEADER + vmstream.configuration("fake-1.0")
 STATE = vmstream.section_start(vmstream.Section(vmstream.FULL, 3, "globalstate", 0, 1))
 HOOK = "post load hook failed for: configuration, version_id: 1, minimum_version: 0"
 OTHER_MACHINE = "Machine type received is 'fake-0.9' and local is 'fake-1.0'"
-COMMAND = bytes([vmstream.COMMAND]) + vmstream.frame(0x5399, b"")
+COMMAND = bytes([vmstream.COMMAND]) + vmmessage.frame(0x5399, b"")
 MISSING = "Missing section footer for globalstate"
 
 # What the source sends, the `error-desc` of 11.1.3, what 11.1.3 prints beside it, what 7.2.22 prints.
@@ -66,7 +66,7 @@ RECORDED = {
 
 
 async def test_a_package_that_does_not_say_how_long_it_is(make_pair):
-    malformed = bytes([vmstream.COMMAND]) + vmstream.frame(vmstream.COMMAND_PACKAGED, b"ab")
+    malformed = bytes([vmstream.COMMAND]) + vmmessage.frame(vmmessage.COMMAND_PACKAGED, b"ab")
     pair = await make_pair(shared=False)
     text = "CMD_PACKAGED with 2 bytes where its length was expected"
     assert text in await fail(pair, BEGUN + malformed, (11, 1, 3))

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi.emulator import Emulator
-from qemu_sim.wire import vmstream
+from qemu_sim.wire import vmmessage
 from qemu_sim.wire.vmdescription import Search
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data")
@@ -84,7 +84,7 @@ def _from_socket(qemu, path):
         while search.look(stream) is None:
             stream += peer.recv(1 << 16)
         with suppress(BrokenPipeError):  # without a return path nobody listens
-            peer.sendall(vmstream.frame(vmstream.RETURN_SHUT, bytes(4)))
+            peer.sendall(vmmessage.frame(vmmessage.RETURN_SHUT, bytes(4)))
         _wait_completed(qemu)
     return bytes(stream)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qemu_sim.errors import WireError
-from qemu_sim.wire import vmconfiguration, vmfile, vmstream
+from qemu_sim.wire import vmconfiguration, vmfile, vmmessage, vmstream
 
 DATA = Path(__file__).parent.parent / "data"
 NAMES = sorted(path.stem.removeprefix("stream-") for path in DATA.glob("stream-*.xz"))
@@ -93,16 +93,16 @@ def test_ram_is_counted(golden_stream, name):
 
 def test_commands(golden_stream):
     codes = {
-        name: [message.code for message in items(golden_stream(name), vmstream.Message)]
+        name: [message.code for message in items(golden_stream(name), vmmessage.Message)]
         for name in NAMES
     }
-    ping = [vmstream.COMMAND_OPEN_RETURN_PATH, vmstream.COMMAND_PING]
-    start = [vmstream.COMMAND_SWITCHOVER_START]
+    ping = [vmmessage.COMMAND_OPEN_RETURN_PATH, vmmessage.COMMAND_PING]
+    start = [vmmessage.COMMAND_SWITCHOVER_START]
     assert codes["7.2-q35"] == []
     assert codes["11.1-q35"] == start
     assert codes["7.2-return-path"] == ping
     assert codes["11.1-return-path"] == ping + start
-    advise = [*ping, vmstream.COMMAND_POSTCOPY_ADVISE]
+    advise = [*ping, vmmessage.COMMAND_POSTCOPY_ADVISE]
     assert codes["7.2-postcopy"] == advise
     assert codes["11.1-postcopy"][: len(advise)] == advise
 
