@@ -48,6 +48,7 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
         transport = addresses.parse(uri, channels, machine.profile.version)
         if backend_transfer and not transport.can_carry_fds:
             raise QMPError(_NOT_LOCAL)
+        machine.admission.check_channels(transport)
         machine.dialect.check_channel(is_unix=transport.can_carry_fds)
         return transport
 

@@ -5,7 +5,6 @@ QEMU: qapi/migration.json, migration/migration.c
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from qemu_sim.commands.registry import Monitor, command
@@ -14,6 +13,7 @@ from qemu_sim.migration import address as addresses
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.migration.transport import Transport
 
 _NEWER = (8, 0, 0)  # than 7.2
 
@@ -40,7 +40,12 @@ def migrate_pause(machine: Machine) -> None:
 @command("migrate-recover", monitor=True)
 def migrate_recover(machine: Machine, monitor: Monitor, *, uri: str) -> None:
     """Wait for the source of a paused migration to come back."""
-    find = partial(addresses.parse, uri, None, machine.profile.version)
+
+    def find() -> Transport:
+        transport = addresses.parse(uri, None, machine.profile.version)
+        machine.admission.check_channels(transport)
+        return transport
+
     machine.migration.recover(find, machine.admission.access(monitor.named_fds))
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
 from qemu_sim.migration import address as addresses
+from qemu_sim.migration import multifd
 from qemu_sim.migration.transport import Access
 
 if TYPE_CHECKING:
     from qemu_sim.fds import Fd
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.migration.transport import Transport
 
 
 class Admission:
@@ -66,9 +68,19 @@ class Admission:
         if machine.version < addresses.CHANNELS_SINCE:
             machine.events.emit("MIGRATION", {"status": "setup"})  # whoever asked for such events
         transport = addresses.parse(uri, channels, machine.version)
+        self.check_channels(transport)
         machine.dialect.check_channel(is_unix=transport.can_carry_fds)
         await machine.dialect.open_early()
-        machine.migration.listen(transport, self.access(named_fds), exit_on_error=exit_on_error)
+        access = self.access(named_fds)._replace(channels=1 + multifd.channels(machine))
+        machine.migration.listen(transport, access, exit_on_error=exit_on_error)
+
+    def check_channels(self, transport: Transport) -> None:
+        """Raise QMPError in QEMU's words if it takes several channels, and there is but one."""
+        machine = self._machine
+        needs_many = multifd.channels(machine) or machine.capabilities.enabled("postcopy-preempt")
+        is_checked = machine.version >= addresses.CHANNELS_SINCE  # else it fails, or not
+        if needs_many and is_checked and not transport.can_be_many:
+            raise QMPError("Migration requires multi-channel URIs (e.g. tcp)")
 
     def access(self, named_fds: dict[str, Fd] | None) -> Access:
         """What a transport may use for a client whose `getfd` named these descriptors."""
@@ -85,5 +97,8 @@ class Admission:
     def _refuse_not_simulated(self) -> None:
         machine = self._machine
         settings = [*machine.capabilities.not_simulated(), *machine.parameters.not_simulated()]
+        compression = machine.parameters["multifd-compression"]
+        if multifd.channels(machine) and compression not in multifd.COMPRESSIONS:
+            settings.append(f"multifd-compression={compression}")
         if settings:
             raise QMPError(f"Migration with {', '.join(settings)} is not simulated by qemu-sim")

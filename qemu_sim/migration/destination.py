@@ -15,12 +15,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import LoadError, MigrationError
+from qemu_sim.migration import multifd
 from qemu_sim.migration.attempt import EXPECTED, Attempt
 from qemu_sim.migration.incoming import Incoming
+from qemu_sim.migration.multifd_receiver import told_apart
 from qemu_sim.migration.postcopy_destination import PostcopyDestination
 from qemu_sim.migration.take_over import SourceLostError
 
 if TYPE_CHECKING:
+    from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transport import Access, Arrival, Transport
 
 _log = logging.getLogger(__name__)
@@ -100,10 +103,10 @@ class MigrationDestination(Attempt):
     async def _receive(self, arrival: Arrival, kind: str, exit_on_error: bool) -> None:
         """The one place where an incoming migration ends."""
         try:
-            stream = await self._stream(arrival)
+            stream, channels = await self._streams(arrival)
             self._status.move("active")
             stream.name = f"migration-{kind}-incoming"
-            incoming = self._incoming = Incoming(self._machine, stream, self._enter)
+            incoming = self._incoming = Incoming(self._machine, stream, self._enter, channels)
             await self._load(incoming)
         except asyncio.CancelledError:
             arrival.close()
@@ -118,6 +121,21 @@ class MigrationDestination(Attempt):
             self._fail(error, exit_on_error)
         except Exception as error:  # noqa: BLE001  (whatever it is, the source must hear of it)
             self._fail(MigrationError(self._machine.bug(error)), exit_on_error)
+
+    async def _streams(self, arrival: Arrival) -> tuple[Stream, list[Stream]]:
+        """Wait for the main channel, and for those of multifd."""
+        more = multifd.channels(self._machine)
+        if not more:
+            return await self._stream(arrival), []
+        streams: list[Stream] = []
+        try:
+            while len(streams) <= more:
+                streams.append(await self._stream(arrival))
+            return await told_apart(streams)
+        except BaseException:
+            for stream in streams:
+                stream.close()
+            raise
 
     async def _load(self, incoming: Incoming) -> None:
         await self._machine.hooks.reach("accepted")

@@ -23,7 +23,7 @@ from qemu_sim.wire import vmmessage, vmstream
 from qemu_sim.wire.bytes_reader import BytesReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from qemu_sim.migration.postcopy_source import Enter
     from qemu_sim.migration.side import DestinationMachine
@@ -38,14 +38,21 @@ _U32 = struct.Struct(">I")
 class Incoming:
     """Reads one machine from a stream."""
 
-    def __init__(self, machine: DestinationMachine, stream: Stream, enter: Enter) -> None:
+    def __init__(
+        self,
+        machine: DestinationMachine,
+        stream: Stream,
+        enter: Enter,
+        channels: Sequence[Stream] = (),
+    ) -> None:
+        """`channels` are those of multifd."""
         self._machine = machine
         self._stream = stream
         self._enter = enter
         self.in_postcopy = False
         self._opened = False
         self._stopped_at_ns: int | None = None
-        self._sections = SectionLoader(machine, stream)
+        self._sections = SectionLoader(machine, stream, channels)
         self._end = End(ONE_WAY.destination)
 
     @property
@@ -145,6 +152,7 @@ class Incoming:
     def close(self) -> None:
         """End the connection."""
         self._stream.close()
+        self._sections.end_multifd()
 
     @property
     def _take_over(self) -> TakeOver | None:
@@ -219,6 +227,7 @@ class Incoming:
             raise WireError("CMD_POSTCOPY_RUN in wrong postcopy state")
         await self._enter("postcopy-active")
         self.in_postcopy = True
+        self._sections.end_multifd()
         self.start()
 
     async def _resume(self, _: bytes) -> None:

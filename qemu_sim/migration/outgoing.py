@@ -16,6 +16,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.migration import configuration
 from qemu_sim.migration.carried import taken_along
 from qemu_sim.migration.hand_over import HandOver
+from qemu_sim.migration.multifd_sender import MultifdSender
 from qemu_sim.migration.plain import Plain
 from qemu_sim.migration.ram_sender import RamSender
 from qemu_sim.migration.vmstate import BACKEND_SUFFIX, Sections
@@ -66,6 +67,7 @@ class Outgoing:
         self.stopped = False
         self.state_name = ""
         self._ram: RamSender | None = None
+        self._multifd: MultifdSender | None = None
         self._wants_postcopy = False
         self.stopped_at_ns: int | None = None
         self._plain = Plain(machine.capabilities, stream)
@@ -106,6 +108,12 @@ class Outgoing:
         """Bytes written to the channel so far that are not RAM."""
         return self.stream.sent_bytes - self._sender.page_bytes
 
+    async def add_channel(self, stream: Stream) -> None:
+        """Use one more channel, for pages of RAM."""
+        if self._multifd is None:
+            self._multifd = MultifdSender(self._machine)
+        await self._multifd.add(stream)
+
     async def begin(self) -> None:
         """Send the header and agree with the destination; the machine runs on."""
         machine = self._machine
@@ -113,14 +121,13 @@ class Outgoing:
         self.stream.write(vmstream.HEADER + configuration.section(machine))
         await self._dialogue.open()
         self._moving = [] if self.plan is None else self.plan.transferred()
-        self._ram = RamSender(machine, self.stream, travels=self._dialogue.ram_travels)
+        travels = self._dialogue.ram_travels
+        self._ram = RamSender(machine, self.stream, self._multifd, travels=travels)
 
     async def copy_ram(self) -> None:
         """Send guest RAM while the machine runs, until the rest is small enough."""
         sender = self._sender
-        sender.transfer.begin()
-        if self._wants_postcopy:
-            sender.transfer.interrupt()
+        sender.transfer.begin(interrupted=self._wants_postcopy)
         await sender.begin(self._sections)
         await self._dialogue.before_stop()
         while not self._wants_postcopy and sender.transfer.advance():
@@ -176,6 +183,7 @@ class Outgoing:
         await self.write_devices(Sections(package, self._sections.next_id))
         package.end()
         await self._plain.send_package(bytes(package.data))
+        self._sender.end_multifd()
         self.transfer.send_rest("postcopy")
 
     async def finish_postcopy(self) -> None:
@@ -183,7 +191,7 @@ class Outgoing:
         self.transfer.go_on()
         try:
             await self._sender.wait()
-            self._sender.end()
+            await self._sender.end()
             self.stream.write(bytes([vmstream.EOF]))
             await self._dialogue.finish(self.stopped_at_ns)
         finally:
@@ -238,6 +246,8 @@ class Outgoing:
     def close(self) -> None:
         """End the connection."""
         self.stream.close()
+        if self._multifd is not None:
+            self._multifd.close()
 
     @property
     def _sender(self) -> RamSender:

@@ -42,7 +42,8 @@ class QEMUFile:
         self._wanted = 0
         self._arrived: asyncio.Future[None] | None = None
         self._end: MigrationError | None = None
-        self._torn = False  # the end came as an error
+        self.torn = False
+        """Whether the end came as an error."""
         self.timeout = timeout
         self.on_end: Callable[[], None] = _nothing
         """Told that the channel has ended, or was closed."""
@@ -91,6 +92,17 @@ class QEMUFile:
         del self._buffer[:size]
         self._resume()
         return data
+
+    async def peek(self, size: int) -> bytes:
+        """Return what `read` would, and leave it there."""
+        while len(self._buffer) < size:
+            await self._wait(size)
+        return bytes(self._buffer[:size])
+
+    def break_off(self, error: MigrationError) -> None:
+        """Let whoever reads have `error`, as if the channel had ended with it."""
+        self._end = error
+        self._wake()
 
     @property
     def arrived(self) -> bytearray:
@@ -226,7 +238,7 @@ class QEMUFile:
         if error is None:
             error = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         else:
-            self._torn = True
+            self.torn = True
         self._end = self._broken("read from", error)
         self._wake()
         self.on_end()

@@ -18,6 +18,7 @@ from qemu_sim.wire import vmram, xbzrle
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from qemu_sim.migration.multifd_receiver import MultifdReceiver
     from qemu_sim.migration.ram_blocks import RamBlocks
     from qemu_sim.migration.stream import Stream
     from qemu_sim.virtio.memory import GuestMemory
@@ -39,10 +40,10 @@ _NOTHING = bytes(PAGE)
 END_OF_PART = _U64.pack(_EOS)
 
 
-def setup(memory: GuestMemory) -> bytes:
-    """Return the payload that names the block and its size in bytes."""
+def setup(memory: GuestMemory, more: bytes = b"") -> bytes:
+    """Return the payload that names the block and its size in bytes, with `more` at its end."""
     size = _U64.pack(memory.size)
-    return _U64.pack(memory.size | _MEM_SIZE) + _name(memory) + size + END_OF_PART
+    return _U64.pack(memory.size | _MEM_SIZE) + _name(memory) + size + more + END_OF_PART
 
 
 Pieces = list[bytes | memoryview]
@@ -83,36 +84,64 @@ def _some(memory: GuestMemory, start: int, end: int, name: bytes) -> Pieces:
     return pieces
 
 
+def is_zero(view: memoryview, offset: int) -> bool:
+    """Whether all of a page is."""
+    return not view[offset] and bytes(view[offset : offset + PAGE]) == _NOTHING
+
+
+def zero_pages(memory: GuestMemory, offsets: Iterable[int], *, is_first: bool) -> bytes:
+    """Return the payload of pages that are zero; the first of all names the block."""
+    data = b""
+    for offset in offsets:
+        if is_first and not data:
+            data = _U64.pack(offset | _ZERO) + _name(memory) + b"\0"
+        else:
+            data += _U64.pack(offset | _ZERO | _CONTINUE) + b"\0"
+    return data
+
+
 def _name(memory: GuestMemory) -> bytes:
     name = memory.name.encode()
     return bytes([len(name)]) + name
 
 
-async def load(stream: Stream, memory: GuestMemory, blocks: RamBlocks) -> None:
+async def load(
+    stream: Stream, memory: GuestMemory, blocks: RamBlocks, multifd: MultifdReceiver | None = None
+) -> None:
     """Read one section's payload into `memory`. Raises MigrationError in QEMU's words."""
     while True:
         if blocks.is_ours:
             _load_pages(stream, memory)
         word = _U64.unpack(await stream.read(8))[0]
         offset, flags = word & ~_FLAGS, word & _FLAGS
-        if flags & _EOS:
+        is_end, is_flush = flags & _EOS, flags & vmram.MULTIFD_FLUSH
+        if multifd is not None and (is_flush or (is_end and multifd.waits_each_section)):
+            await multifd.sync()
+        if is_end:
             return
+        if is_flush:
+            continue
         if flags & _MEM_SIZE:
             await blocks.declare(stream, offset)
             continue
         if not await blocks.enter(stream, flags):
             continue
-        if offset + PAGE > memory.size:
-            raise MigrationError(f"Illegal RAM offset {offset:x}")
-        if flags & _ZERO:
-            await _load_zero(stream, memory, offset)
-        elif flags & _PAGE:
-            memory.map[offset : offset + PAGE] = await stream.read(PAGE)
-        elif flags & vmram.XBZRLE:
-            page = memory.map[offset : offset + PAGE]
-            memory.map[offset : offset + PAGE] = xbzrle.apply(await vmram.read_delta(stream), page)
-        else:
-            raise MigrationError(f"Unknown combination of migration flags: 0x{flags:x}")
+        await _load_page(stream, memory, offset, flags)
+
+
+async def _load_page(stream: Stream, memory: GuestMemory, offset: int, flags: int) -> None:
+    if offset + PAGE > memory.size:
+        raise MigrationError(f"Illegal RAM offset {offset:x}")
+    if flags & _ZERO:
+        await stream.read(1)
+        clear_page(memory, offset)
+    elif flags & _PAGE:
+        memory.map[offset : offset + PAGE] = await stream.read(PAGE)
+    elif flags & vmram.XBZRLE:
+        page = memory.map[offset : offset + PAGE]
+        memory.map[offset : offset + PAGE] = xbzrle.apply(await vmram.read_delta(stream), page)
+    else:
+        raise MigrationError(f"Unknown combination of migration flags: 0x{flags:x}")
 
 
 def _load_pages(stream: Stream, memory: GuestMemory) -> None:
@@ -145,8 +174,8 @@ def _following(data: memoryview, size: int) -> int:
     return int(expected - first) // PAGE
 
 
-async def _load_zero(stream: Stream, memory: GuestMemory, offset: int) -> None:
-    await stream.read(1)
+def clear_page(memory: GuestMemory, offset: int) -> None:
+    """Make a page zero."""
     # To write to memory that was never touched, or to read it by the map, would allocate it.
     if os.pread(memory.fd.fileno(), PAGE, offset) != _NOTHING:
         memory.map[offset : offset + PAGE] = _NOTHING

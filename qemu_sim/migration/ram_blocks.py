@@ -48,8 +48,6 @@ class RamBlocks:
 
     async def enter(self, reader: vmstream.Reader, flags: int) -> bool:
         """Read whose page it is; one that is not ours is skipped, and False returned."""
-        if flags & vmram.MULTIFD_FLUSH:
-            raise MigrationError("multifd channels are not simulated by qemu-sim")
         if not flags & vmram.CONTINUE:
             self._name = await vmstream.read_short_text(reader)
         if self.is_ours:
@@ -58,6 +56,15 @@ class RamBlocks:
             raise MigrationError(f"Can't find block {self._name}")
         await vmram.skip_page(reader, flags)
         self._skipped[self._name] += 1
+        return False
+
+    def place(self, name: str, pages: int) -> bool:
+        """Whether `pages` of that block, which come by multifd, are ours; others are counted."""
+        if name not in self._sizes:
+            raise MigrationError(f"multifd: unknown ram block {name}")
+        if name == self._memory.name:
+            return True
+        self._skipped[name] += pages
         return False
 
 

@@ -18,6 +18,7 @@ from qemu_sim.wire import vmstream
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from qemu_sim.migration.multifd_sender import MultifdSender
     from qemu_sim.migration.side import SourceMachine
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.vmstate import Sections
@@ -28,8 +29,17 @@ _BEAT = 0.25  # of the time for which a silent peer is waited for
 class RamSender:
     """Sends the RAM of `machine`, unless all of it `travels` by descriptor."""
 
-    def __init__(self, machine: SourceMachine, stream: Stream, *, travels: bool) -> None:
+    def __init__(
+        self,
+        machine: SourceMachine,
+        stream: Stream,
+        multifd: MultifdSender | None = None,
+        *,
+        travels: bool,
+    ) -> None:
+        """With `multifd` the pages go in its channels."""
         self._memory = machine.memory
+        self._multifd = multifd
         self._travels = travels
         self._section = 0
         self.page_bytes = 0
@@ -45,7 +55,8 @@ class RamSender:
     async def begin(self, sections: Sections) -> None:
         """Say which RAM there is, and send the pages that have data; the machine runs on."""
         self._stream.phase = "the destination to take guest RAM"
-        self._section = sections.start_ram(ram.setup(self._memory))
+        said = b"" if self._multifd is None else await self._multifd.sync()
+        self._section = sections.start_ram(ram.setup(self._memory, said))
         if not self._travels:
             await self._send(vmstream.PART, self._memory.extents())
         await self._stream.flush()
@@ -54,6 +65,10 @@ class RamSender:
         """Send each page that the guest uses: it uses nothing that it did not allocate."""
         await self._send(vmstream.PART, self._memory.allocated())
         await self._stream.flush()
+
+    def end_multifd(self) -> None:
+        """Send what comes in the main channel."""
+        self._multifd = None
 
     async def wait(self) -> None:
         """Wait until all has been sent that is to be sent now."""
@@ -76,18 +91,21 @@ class RamSender:
         self.transfer.send_rest("downtime")
         await self.wait()
         if self._travels:
-            self.end()
+            await self.end()
         else:
             await self._send(vmstream.END, self._memory.allocated())
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Say that this was all."""
-        head = vmstream.section_part(vmstream.END, self._section)
-        self._stream.write(head + ram.END_OF_PART + vmstream.footer(self._section))
+        await self._send(vmstream.END, ())
 
     async def _send(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
         stream = self._stream
         stream.write(vmstream.section_part(kind, self._section))
+        if self._multifd is not None:
+            await stream.flush()  # what the channels wait for at their last SYNC
+            stream.write(await self._multifd.send(extents))
+            extents = ()
         for pieces in ram.pages(self._memory, extents):
             stream.write_pieces(pieces)
             self.page_bytes += sum(map(len, pieces))

@@ -41,8 +41,8 @@ class RamTransfer:
         if self._is_older:
             machine.migration_passed(1)
 
-    def begin(self) -> None:
-        """Begin now."""
+    def begin(self, *, interrupted: bool = False) -> None:
+        """Begin now; `interrupted` before anything has passed, make no pass over RAM at all."""
         machine = self._machine
         memory = machine.memory
         size = 0 if self._travels else memory.size
@@ -57,7 +57,7 @@ class RamTransfer:
         polls = machine.guest_load.migration_polls
         moment = self.model.next_moment()
         self._step = -(-(moment - begun) // polls) if polls and moment is not None else 0
-        self._stands_at = begun if self._step else None
+        self._stands_at = begun if self._step or interrupted else None
 
     def change(self) -> None:
         """Take over what a client has set."""

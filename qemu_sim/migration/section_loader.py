@@ -5,11 +5,13 @@ QEMU: migration/savevm.c (qemu_loadvm_section_start_full, qemu_loadvm_section_pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import LoadError, WireError
 from qemu_sim.migration import foreign, ram
 from qemu_sim.migration.carried import Arrivals
+from qemu_sim.migration.multifd_receiver import MultifdReceiver
 from qemu_sim.migration.ram_blocks import RamBlocks
 from qemu_sim.migration.skipped import Skipped
 from qemu_sim.migration.vmstate import (
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 class SectionLoader:
     """Loads one machine's sections from `stream`."""
 
-    def __init__(self, machine: DestinationMachine, stream: Stream) -> None:
+    def __init__(
+        self, machine: DestinationMachine, stream: Stream, channels: Sequence[Stream] = ()
+    ) -> None:
+        """`channels` are those of multifd."""
         self._machine = machine
         self._stream = stream
         self.by_path = {device.path: device for device in machine.devices}
@@ -46,10 +51,19 @@ class SectionLoader:
         self._ids: dict[int, vmstream.Section] = {}
         self._ram_ended = False
         self._blocks = RamBlocks(machine.memory, self.skipped.pages)
+        self._multifd: MultifdReceiver | None = None
+        if channels:
+            self._multifd = MultifdReceiver(machine, channels, self._blocks, stream.break_off)
 
     def attach(self, stream: Stream) -> None:
         """Go on with a new channel."""
         self._stream = stream
+
+    def end_multifd(self) -> None:
+        """Take what comes from the main channel."""
+        if self._multifd is not None:
+            self._multifd.close()
+            self._multifd = None
 
     async def load(self, reader: Reader, section: vmstream.Section) -> bool:
         """Read a section; False if it and all behind it were a real QEMU's."""
@@ -57,7 +71,7 @@ class SectionLoader:
         name = section.name
         self._stream.trace("in", {"section": name}, 0)
         if name == RAM:
-            await ram.load(self._stream, self._machine.memory, self._blocks)
+            await self._load_ram()
         elif name == GLOBAL_STATE:
             self.run_state = await read_run_state(reader)
             self._stream.eager = self.take_over is not None  # the guest stands still
@@ -78,9 +92,12 @@ class SectionLoader:
         section = self._ids.get(section_id)
         if section is None or section.name != RAM:
             raise vmstream.unknown_id(section_id)
-        await ram.load(self._stream, self._machine.memory, self._blocks)
+        await self._load_ram()
         await vmstream.read_footer(self._stream, section)
         self._ram_ended = is_last
+
+    async def _load_ram(self) -> None:
+        await ram.load(self._stream, self._machine.memory, self._blocks, self._multifd)
 
     def _is_foreign(self, section: vmstream.Section) -> bool:
         if self.take_over is not None or self.arrivals.are_named_by(section):

@@ -112,6 +112,9 @@ class DestinationMachine(Side, Protocol):
         `asleep`: the guest that is stopped slept before.
         """
 
+    def bug(self, error: Exception) -> str:
+        """Record what nobody foresaw; returns a text for the other side."""
+
 
 class Migratable(SourceMachine, DestinationMachine, Protocol):
     """What a migration needs of its machine, on either side."""
@@ -124,9 +127,6 @@ class Migratable(SourceMachine, DestinationMachine, Protocol):
 
     def exit(self, status: int) -> None:
         """End the process with `status`."""
-
-    def bug(self, error: Exception) -> str:
-        """Record what nobody foresaw; returns a text for the other side."""
 
     def trace_migration(self, direction: str, what: dict[str, Any], fds: int) -> None:
         """Tell what passed on the channel, and how many descriptors came with it."""

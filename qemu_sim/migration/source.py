@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.clock import rest
 from qemu_sim.errors import QMPError
+from qemu_sim.migration import multifd
 from qemu_sim.migration.address import UnknownProtocolError
 from qemu_sim.migration.attempt import EXPECTED, Attempt
 from qemu_sim.migration.outgoing import Outgoing
@@ -57,6 +58,7 @@ class MigrationSource(Attempt):
         Raises QMPError in QEMU's words when there is nothing to open.
         """
         self._status.move("setup")
+        self._connect = connect
         try:
             opening = connect()
         except QMPError as error:
@@ -166,6 +168,8 @@ class MigrationSource(Attempt):
         await self._machine.hooks.reach("setup")
         stream = await self._stream(opening)
         outgoing = self._outgoing = Outgoing(self._machine, stream, self.plan)
+        for _ in range(multifd.channels(self._machine)):
+            await outgoing.add_channel(await self._stream(self._connect()))
         if self._wants_postcopy:
             outgoing.start_postcopy()
         await outgoing.begin()

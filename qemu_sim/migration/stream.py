@@ -88,7 +88,7 @@ class Stream(QEMUFile):
         except TimeoutError:
             return b""
         except MigrationError:
-            if self._torn:
+            if self.torn:
                 raise
             return b""
 

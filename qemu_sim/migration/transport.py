@@ -29,6 +29,8 @@ class Access(NamedTuple):
     """Duplicates what the path /dev/fdset/N names; None for another path. Raises QMPError."""
     named_fds: dict[str, Fd] | None
     """What the client's `getfd` named; None on the command line."""
+    channels: int = 1
+    """How many a destination waits for."""
 
 
 class Opening(Protocol):
@@ -54,6 +56,8 @@ class Transport(Protocol):
 
     can_carry_fds: bool
     """Whether descriptors may travel; of `fd:` one knows only when it is open."""
+    can_be_many: bool
+    """Whether more than one channel can be opened."""
 
     @property
     def NAME(self) -> str:  # noqa: N802  (a class constant in every implementation)

@@ -57,10 +57,15 @@ class Writer(Protocol):
         """Tell what passes."""
 
 
+# A QEMU looks for a section by its ID among all it knows, of which those that have not come
+# yet have 0: it would take a part of our RAM for one of its timer's.
+_FIRST_ID = 1
+
+
 class Sections:
     """Writes sections and remembers them for the closing description."""
 
-    def __init__(self, stream: Writer, first_id: int = 0) -> None:
+    def __init__(self, stream: Writer, first_id: int = _FIRST_ID) -> None:
         self._stream = stream
         self._described: list[dict[str, Any]] = []
         self.next_id = first_id

@@ -89,7 +89,7 @@ class Move:
         self._make_machine, self._directory = make_machine, directory
         self.source = Source(directory, program_machine, *arguments)
 
-    def run(self, transport="unix", machine="q35", arguments=(), capabilities=()):
+    def run(self, transport="unix", machine="q35", arguments=(), capabilities=(), parameters=None):
         """Migrate, and wait for the source's end; returns its status."""
         self.destination = self._make_machine(
             *("-sim", f"profile={self.source.profile},phase-timeout=2", "-nodefaults"),
@@ -97,12 +97,14 @@ class Move:
         )
         states = [{"capability": name, "state": True} for name in (*capabilities, "events")]
         self.destination.execute("migrate-set-capabilities", capabilities=states)
+        self.destination.execute("migrate-set-parameters", parameters or {})
         uri = f"unix:{self._directory}/migration" if transport == "unix" else "tcp:127.0.0.1:0"
         self.destination.execute("migrate-incoming", uri=uri)
         if transport == "tcp":
             (address,) = self.destination.execute("query-migrate")["socket-address"]
             uri = f"tcp:127.0.0.1:{address['port']}"
         self.source.capabilities(*capabilities)
+        self.source.execute("migrate-set-parameters", **(parameters or {}))
         self.source.execute("migrate", uri=uri)
         return until(self.source.ended, "the source's end")["status"]
 
@@ -182,6 +184,22 @@ def test_differences_of_pages(make_move):
     assert move.report()["status"] == "completed"
     if not move.source.execute("query-migrate")["xbzrle-cache"]["pages"]:
         pytest.skip("this QEMU saw no page dirty in the third pass, and sent no difference")
+    assert move.memory(0, LOW) == move.source.memory(0, LOW)
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+@pytest.mark.parametrize("compression", ["none", "zlib"])
+@pytest.mark.parametrize("machine", ["q35", "pc-q35-7.2"])
+def test_several_channels(make_move, transport, compression, machine):
+    more = ("-uuid", str(uuid.uuid4()))
+    move = make_move(machine, *more)
+    settings = {"multifd-channels": 5, "multifd-compression": compression}
+    assert move.run(transport, machine, more, ("multifd",), settings) == "completed"
+    info = move.report()
+    assert info["status"] == "completed"
+    assert move.source.execute("query-migrate")["ram"]["multifd-bytes"] > 0
+    assert "pc.bios" in [each["name"] for each in info["x-sim-skipped"]["blocks"]]
+    assert move.memory(MARK, 2) == b"OK"
     assert move.memory(0, LOW) == move.source.memory(0, LOW)
 
 

@@ -25,6 +25,7 @@ class FileTransport:
 
     NAME = "file"
     can_carry_fds = False
+    can_be_many = False
 
     def __init__(self, filename: str, offset: int) -> None:
         self.filename = filename

@@ -19,6 +19,7 @@ class RdmaTransport:
 
     NAME = "rdma"
     can_carry_fds = False
+    can_be_many = False
 
     def __init__(self, address: InetAddress) -> None:
         self.address = address

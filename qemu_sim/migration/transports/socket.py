@@ -29,6 +29,7 @@ class SocketTransport:
     """Where to connect or to listen."""
 
     NAME = "socket"
+    can_be_many = True
 
     def __init__(self, address: StreamAddress) -> None:
         self.address = address
@@ -40,7 +41,7 @@ class SocketTransport:
 
     def listen(self, access: Access) -> Listening:
         """Bind and listen."""
-        return Listening(self, check_peer=access.check_peer)
+        return Listening(self, access)
 
 
 class Connecting:
@@ -65,18 +66,21 @@ class Connecting:
 class Listening:
     """A destination's listening socket."""
 
-    def __init__(self, transport: SocketTransport, *, check_peer: bool) -> None:
-        self._listener: socket.socket | None = addresses.listen(transport.address)
+    def __init__(self, transport: SocketTransport, access: Access) -> None:
+        self._awaited = access.channels
+        self._listener: socket.socket | None = addresses.listen(transport.address, self._awaited)
         self._address = addresses.absolute(transport.address)
-        self._check_peer = check_peer
+        self._check_peer = access.check_peer
         self.bound: list[dict[str, Any]] = [addresses.bound_address(self._listener)]
 
     async def channel(self) -> Channel:
-        """Accept one source, and listen no more: a second source finds nobody.
+        """Accept the source, once for each channel, and then listen no more.
 
-        Strangers are turned away, and the source may still come.
+        A second source finds nobody. Strangers are turned away, and the source may still come.
         """
         assert self._listener is not None
+        self._awaited -= 1
+        is_last = not self._awaited
         try:
             while True:
                 # Not sock_accept: cancelled when it has accepted, it would lose the socket.
@@ -89,8 +93,12 @@ class Listening:
                     return Channel(sock)
                 sock.close()
                 _log.warning("%s: turned away", _STRANGER)
+        except BaseException:
+            is_last = True
+            raise
         finally:
-            self.close()
+            if is_last:
+                self.close()
 
     def close(self) -> None:
         """Listen no more."""

@@ -12,15 +12,16 @@ import pytest
 from qemu_sim.testing import QMPError
 
 COMMAND = b"\x08"  # a first byte, so that a destination takes the channel for a source's
+PREEMPT = ("postcopy-preempt",)
 SLOW = {"max-postcopy-bandwidth": 4096}
 NOT_NOW = "migrate-pause is currently only supported during"
 
 
-@pytest.fixture(params=[(), ("postcopy-preempt",)], ids=["plain", "preempt"])
+@pytest.fixture
 def paused(request, source, destination):
     """Return two machines whose migration a client has paused in postcopy."""
     for guest in (source, destination):
-        guest.switch("postcopy-ram", *request.param)
+        guest.switch("postcopy-ram", *getattr(request, "param", ()))
     source.execute("migrate-set-parameters", SLOW)
     source.migrate_to(destination, converges=False)
     source.reaches("active")
@@ -63,11 +64,26 @@ def bring_unrelated_channels(source, destination, *, hangs_up):
     return strangers
 
 
+@pytest.mark.parametrize("paused", [(), PREEMPT], ids=["plain", "preempt"], indirect=True)
 def test_a_new_channel_is_all_it_needs(paused, tmp_path, wait):
     source, destination = paused
     for guest in paused:
         with pytest.raises(QMPError, match=NOT_NOW):
             guest.machine.execute_oob("migrate-pause")
+    recover(source, destination, tmp_path, wait)
+
+
+@pytest.mark.parametrize("paused", [PREEMPT], indirect=True)
+def test_with_preemption_a_channel_must_be_one_of_several(paused, tmp_path, wait):
+    source, destination = paused
+    for guest in paused:
+        stranger, ours = socket.socketpair()
+        with stranger, ours:
+            guest.machine.send_fd("single", ours.fileno())
+    with pytest.raises(QMPError, match="Migration requires multi-channel URIs"):
+        source.execute("migrate", uri="fd:single", resume=True)
+    with pytest.raises(QMPError, match="Migration requires multi-channel URIs"):
+        destination.machine.execute_oob("migrate-recover", uri="fd:single")
     recover(source, destination, tmp_path, wait)
 
 
