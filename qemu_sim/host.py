@@ -76,9 +76,7 @@ class Host:
         for given in configuration.add_fds:
             self._add_fd(**given.values)
         for given in configuration.objects:
-            with given.blame():
-                options = self._checked("object-add", given)
-                board.add_object(options.pop("qom-type"), options.pop("id"), options)
+            self._add_object(given)
         await self._add_drives()
         for given in configuration.chardevs:
             if given.values["id"] not in self._front.monitored:
@@ -98,6 +96,14 @@ class Host:
                     raise QMPError("Parameter 'driver' is missing")
                 await board.add_device(driver, id, options, typed=given.typed, hotplug=False)
         self._warn_of_globals()
+
+    def _add_object(self, given: Given) -> None:
+        with given.blame():
+            options = self._checked("object-add", given)
+        try:
+            self.machine.board.add_object(options.pop("qom-type"), options.pop("id"), options)
+        except QMPError as error:  # QEMU does not say which object it was
+            raise StartError(str(error)) from None
 
     async def _add_drives(self) -> None:
         """Open all nodes, then those of -drive, which may not take their names."""

@@ -7,6 +7,8 @@ QEMU: system/vl.c (monitor_parse), monitor/monitor.c (monitor_init_opts)
 
 from __future__ import annotations
 
+from typing import Any
+
 from qemu_sim.argv.reading import Reader, Reading, blame, not_simulated
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
@@ -90,13 +92,18 @@ def _mon(reading: Reading, source: str, text: str) -> None:
 
 def from_object(reading: Reading, given: Given) -> MonitorSpec:
     """Return the monitor that an object of a type in `OBJECTS` is. Raises QMPError."""
+    options = object_options(reading, given)
+    mode, pretty = OBJECTS[options["qom-type"]], options.get("pretty", False)
+    return MonitorSpec(given.source, options["chardev"], mode, pretty, options["id"])
+
+
+def object_options(reading: Reading, given: Given) -> dict[str, Any]:
+    """Return an object's options as the schema has them. Raises QMPError."""
     from qemu_sim.qapi import profile as profiles  # noqa: PLC0415 - few command lines need it
 
     schema = profiles.load(reading.profile).schema
     check = schema.check_arguments if given.typed else schema.check_keyval
-    options = check("object-add", given.values)
-    mode, pretty = OBJECTS[options["qom-type"]], options.get("pretty", False)
-    return MonitorSpec(given.source, options["chardev"], mode, pretty, options["id"])
+    return check("object-add", given.values)
 
 
 def _serial(reading: Reading, source: str, text: str) -> None:

@@ -53,9 +53,10 @@ def _netdev_group(text: str) -> Group | None:
 def _object(reading: Reading, source: str, text: str) -> None:
     with blame(source):
         given = _read(reading, _OBJECT, source, text)
-        for key in ("qom-type", "id"):
-            if key not in given.values:
-                raise QMPError(f"Parameter '{key}' is missing")
+        if "qom-type" not in given.values:
+            raise QMPError("Parameter 'qom-type' is missing")
+        if "id" not in given.values:
+            monitors.object_options(reading, given)
         if given.values["qom-type"] in monitors.OBJECTS:
             reading.configuration.monitors.append(monitors.from_object(reading, given))
             return

@@ -6,26 +6,20 @@ QEMU: qom/object_interfaces.c, qapi/qom.json
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 from qemu_sim.errors import DeviceNotFound, QMPError
 
-if TYPE_CHECKING:
-    from qemu_sim.backends.chardev import Chardev
-    from qemu_sim.backends.netdev import Netdev
-
+NEWEST = (11, 1, 0)
 _SAYS_WHY = (9, 0, 0)  # newer than 7.2: each type has its own words for being in use
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where objects are made: what is there already, by ID, and the QEMU's version."""
+class Place(NamedTuple):
+    """Where objects are made: those that are there already, by ID, and the QEMU's version."""
 
-    objects: Mapping[str, Object] = field(default_factory=dict)
-    chardevs: Mapping[str, Chardev] = field(default_factory=dict)
-    netdevs: Mapping[str, Netdev] = field(default_factory=dict)
-    version: tuple[int, int, int] = (11, 1, 0)
+    objects: Mapping[str, Object] = MappingProxyType({})
+    version: tuple[int, int, int] = NEWEST
 
     def linked(self, name: str, kind: str, id: str) -> Object:
         """Return the object that the property `name`, a link to a `kind`, means.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qemu_sim import catalog
 from qemu_sim.backends.chardev import open_file
 from qemu_sim.backends.memory_backend import MemoryBackend
-from qemu_sim.backends.object import Place
+from qemu_sim.backends.object import NEWEST, Place
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.virtio.memory import GuestMemory
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.monitor_object import MonitorObject
     from qemu_sim.machine.options import MachineOptions
+    from qemu_sim.qapi.profile import Profile
 
 CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
 
@@ -54,7 +55,7 @@ class Board:
         options: MachineOptions,
         buses: Buses,
         check_properties: CheckProperties,
-        version: tuple[int, int, int] = (11, 1, 0),
+        profile: Profile | None = None,
     ) -> None:
         self._options = options
         self._buses = buses
@@ -65,7 +66,9 @@ class Board:
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
         self.written: dict[str, Any] = {}  # what clients set of /machine, and only read again
-        self._place = Place(self.objects, self.chardevs, self.netdevs, version)
+        self._profile = profile
+        version = profile.version if profile else NEWEST
+        self._place = Place(self.objects, version)
         self.deferred = options.incoming
         # Which netdev a machine that waits for a migration leaves unopened.
         self.opens_late: Callable[[Netdev], bool] = lambda _: True
@@ -189,6 +192,8 @@ class Board:
         """Make a user-creatable object. Raises QMPError in QEMU's words."""
         made = catalog.find("qemu_sim.backends", "", kind)
         if made is None:
+            if self._profile is not None and kind not in self._profile.types:
+                raise QMPError(f"invalid object type: {kind}")
             raise QMPError(f"object type '{kind}' is not simulated by qemu-sim")
         if id in self.objects:
             raise QMPError(f"attempt to add duplicate property '{id}' to object (type 'container')")

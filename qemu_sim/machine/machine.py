@@ -61,9 +61,7 @@ class Machine:
         self.clock = clocks.make(options.clock)
         self.events = Events(self.clock)
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
-        self.board = Board(
-            options, Buses(self.machine_type), self._check_properties, self.profile.version
-        )
+        self.board = Board(options, Buses(self.machine_type), self._check_properties, self.profile)
         self.execution = Execution(self.run_state, self.events, self.board.devices)
         self.run_state.watch(self._tell_migration)
         self.jobs = Jobs(self.events.emit, self.bug, self.clock)
