@@ -35,7 +35,7 @@ def query_cpus_fast(machine: Machine) -> list[dict[str, Any]]:
             "target": machine.profile.arch,
             **kind,
         }
-        for cpu, thread_id in zip(machine.cpus.possible(), machine.cpus.thread_ids(), strict=False)
+        for cpu, thread_id in machine.cpus.present()
     ]
 
 
@@ -64,8 +64,10 @@ def query_acpi_ospm_status(machine: Machine) -> list[dict[str, Any]]:
     slots = [("DIMM", machine.options.properties.get("memory", {}).get("slots", 0))]
     if machine.profile.version >= _NEWER and machine.machine_type != "microvm":
         slots.append(("CPU", machine.options.topology.maxcpus))
+    names = {each.cpu_number: each.id for each in machine.board.devices if each.id is not None}
     return [
         {"slot": str(number), "slot-type": kind, "source": 0, "status": 0}
+        | ({"device": names[number]} if kind == "CPU" and number in names else {})
         for kind, count in slots
         for number in range(count)
     ]

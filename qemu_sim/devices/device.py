@@ -66,6 +66,9 @@ class Parts(Protocol):
     def linked(self, name: str, kind: str, id: str) -> Object:
         """Return the object `id`, of type `kind`, that the property `name` means."""
 
+    def find_cpu_slot(self, kind: str, properties: Mapping[str, Any]) -> int:
+        """Return the number of a free CPU. Raises QMPError in QEMU's words."""
+
     def lead_serial(self, chardev: Chardev) -> None:
         """Have the simulated guest's first serial port lead there, unless it has one."""
 
@@ -112,6 +115,8 @@ class Device:
         self.path = path
         self.properties = properties
         self.parts = parts
+        self.cpu_number: int | None = None  # which CPU it is, if it is one
+        self.hotplugged = False  # whether it came after the start
         self.unplugged = False  # the guest has given it back, and has not got it again
 
     @property

@@ -8,7 +8,7 @@ netdevs and devices are made, and opened when the migration has said what travel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,6 +76,7 @@ class Board:
         self.serial: Chardev | None = None  # what the first serial port leads to
         self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
         self.make_failover: Callable[[], Failover]
+        self.find_cpu_slot: Callable[[str, Mapping[str, Any]], int]
         self._memory: GuestMemory | None = None
         self._claims: dict[tuple[str, str], str] = {}
         self._anonymous = 0
@@ -312,7 +313,7 @@ class Board:
         given = dict(given)
         at = {"bus": given.pop("bus")} if "bus" in given else {}  # no property of the type
         properties = {**self._check_properties(kind, given, typed), **at}
-        made = catalog.find("qemu_sim.devices", "", kind)
+        made = catalog.find("qemu_sim.devices", "", kind) or _cpu_model(kind)
         if made is None:
             raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
         bus = self._buses.find(kind, properties.get("bus"), made.BUS, hotplug=hotplug)
@@ -321,6 +322,7 @@ class Board:
         if id is not None and any(device.id == id for device in self.devices):
             raise QMPError(f"Duplicate device ID '{id}'")
         device: Device = made(id, self._path(id), properties, self)
+        device.hotplugged = hotplug
         try:
             device.settle(bus.devices, bus.slots)
             if not self.deferred or device.OPENS_EARLY:
@@ -410,6 +412,12 @@ class Board:
             raise QMPError("Machine memory size does not match the size of the memory backend")
         found.taken = True
         return found.memory
+
+
+def _cpu_model(kind: str) -> type[Device] | None:
+    from qemu_sim.devices import x86_64_cpu  # noqa: PLC0415 - few machines get one plugged
+
+    return x86_64_cpu.of_type(kind)
 
 
 def _claim(

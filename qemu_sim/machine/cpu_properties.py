@@ -28,7 +28,7 @@ _ALIASES = {
 }
 # A level that query-cpus-fast does not tell has one member, the first.
 _PLACE = {"die-id": 0, "module-id": 0}
-_REALIZED = {"realized": True, "hotplugged": False, "hotpluggable": True, "parent_bus": ""}
+_REALIZED = {"realized": True, "hotpluggable": True, "parent_bus": ""}
 
 
 def has_cpus(machine: Machine) -> bool:
@@ -50,7 +50,7 @@ def cpu_values(machine: Machine, cpu: CPU) -> dict[str, Any]:
     given = machine.options.cpu.properties if machine.options.cpu is not None else {}
     for name, value in given.items():
         values |= dict.fromkeys([each for each in values if _feature(each) == name], value)
-    return values | given | _PLACE | cpu.properties | _REALIZED
+    return values | given | _PLACE | cpu.properties | _REALIZED | {"hotplugged": cpu.hotplugged}
 
 
 @cache  # libvirt reads several hundred properties, one at a time

@@ -32,6 +32,8 @@ from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi import profile as profiles
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.admission import Admission
@@ -76,7 +78,8 @@ class Machine:
         self.power = Power(self, options.actions, resets, self.clock)
         self.execution.resumed = self.power.resumed
         self.execution.woken_up = self.power.woken_up
-        self.cpus = CPUs(options)
+        self.cpus = CPUs(options, self.board.devices)
+        self.board.find_cpu_slot = self._find_cpu_slot
         self.dirty_rate = DirtyRate(self._sampled_memory, self.clock, self._said_to_dirty)
         self.announcements = Announcements(self._announce, self.clock)
         self.is_initialized = not options.preconfig
@@ -350,6 +353,13 @@ class Machine:
 
     def _opens_late(self, netdev: Netdev) -> bool:
         return self.dialect.opens_late(netdev)
+
+    def _find_cpu_slot(self, kind: str, properties: Mapping[str, Any]) -> int:
+        from qemu_sim.machine.cpu_properties import cpu_type  # noqa: PLC0415 - not at a start
+
+        if not self.profile.machines[self.machine_type]["hotpluggable-cpus"]:
+            raise QMPError(f"Device '{kind}' can not be hotplugged on this machine")
+        return self.cpus.find_slot(kind, cpu_type(self), properties)
 
     def _make_firmware(self) -> Firmware:
         from qemu_sim.machine.firmware import Firmware  # noqa: PLC0415 - only disks need it

@@ -194,7 +194,8 @@ class ObjectTree:
         machine.values = self._machine_values() | machine.values | self._machine.board.written
         buses = self._host_bus(machine)
         for device in self._machine.board.devices:
-            self._grow_device(device, buses)
+            if device.path not in self._cpus:
+                self._grow_device(device, buses)
 
     def _machine_values(self) -> dict[str, Any]:
         """What the machine object shows where the client did not say otherwise."""
@@ -299,7 +300,8 @@ def _device_values(device: Device) -> dict[str, Any]:
     """What is known of a device: what was given, what it found out, and a NIC's MAC."""
     given = {name: value for name, value in device.properties.items() if name != "addr"}
     mac = getattr(device, "mac", None)
-    return {"realized": True, **given, **device.values()} | ({} if mac is None else {"mac": mac})
+    known = {"realized": True, "hotplugged": device.hotplugged, **given, **device.values()}
+    return known | ({} if mac is None else {"mac": mac})
 
 
 def _object_values(made: Object) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Client:
             profile=profiles.load(profile),
             machine_type=machine_type,
             options=options,
-            cpus=CPUs(options),
+            cpus=CPUs(options, ()),
             board=self.board,
         )
 
