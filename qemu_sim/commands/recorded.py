@@ -44,11 +44,11 @@ for _name in idle.IDLE_QUERIES:
 @command(_MICE)
 def query_mice(machine: Machine) -> list[dict[str, Any]]:
     """Return the mouse of the board, and before it those that were plugged, newest first."""
-    from qemu_sim.devices.virtio_input import VirtioInput  # noqa: PLC0415 - few machines have one
+    from qemu_sim.devices.input_device import InputDevice  # noqa: PLC0415 - few machines have one
 
     found: list[dict[str, Any]] = list(_idle(_MICE, machine, {}))
     index = 1 + max((mouse["index"] for mouse in found), default=-1)
-    plugged = [device for device in machine.devices if isinstance(device, VirtioInput)]
+    plugged = [device for device in machine.devices if isinstance(device, InputDevice)]
     for number, device in enumerate(plugged, index):
         if device.POINTS_AS is not None:
             mouse = {"name": device.POINTS_AS, "index": number, "current": False}

@@ -5,10 +5,10 @@ QEMU: hw/usb/dev-hid.c
 
 from __future__ import annotations
 
-from qemu_sim.devices.device import Device
+from qemu_sim.devices.input_device import InputDevice
 
 
-class UsbKbd(Device):
+class UsbKbd(InputDevice):
     """A keyboard on a USB controller."""
 
     TYPE = "usb-kbd"

@@ -5,11 +5,13 @@ QEMU: hw/usb/dev-hid.c
 
 from __future__ import annotations
 
-from qemu_sim.devices.device import Device
+from qemu_sim.devices.input_device import InputDevice
 
 
-class UsbTablet(Device):
+class UsbTablet(InputDevice):
     """A tablet on a USB controller."""
 
     TYPE = "usb-tablet"
     BUS = "usb-bus"
+    POINTS_AS = "QEMU HID Tablet"
+    IS_ABSOLUTE = True

@@ -5,10 +5,11 @@ QEMU: hw/input/virtio-input-hid.c
 
 from __future__ import annotations
 
-from qemu_sim.devices.virtio_input import VirtioInput
+from qemu_sim.devices.input_device import InputDevice
 
 
-class VirtioKeyboardPCI(VirtioInput):
+class VirtioKeyboardPCI(InputDevice):
     """A keyboard."""
 
     TYPE = "virtio-keyboard-pci"
+    IS_PROXY = True

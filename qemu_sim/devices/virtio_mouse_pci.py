@@ -5,11 +5,12 @@ QEMU: hw/input/virtio-input-hid.c
 
 from __future__ import annotations
 
-from qemu_sim.devices.virtio_input import VirtioInput
+from qemu_sim.devices.input_device import InputDevice
 
 
-class VirtioMousePCI(VirtioInput):
+class VirtioMousePCI(InputDevice):
     """A mouse."""
 
     TYPE = "virtio-mouse-pci"
+    IS_PROXY = True
     POINTS_AS = "QEMU Virtio Mouse"

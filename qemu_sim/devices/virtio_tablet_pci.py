@@ -5,12 +5,13 @@ QEMU: hw/input/virtio-input-hid.c
 
 from __future__ import annotations
 
-from qemu_sim.devices.virtio_input import VirtioInput
+from qemu_sim.devices.input_device import InputDevice
 
 
-class VirtioTabletPCI(VirtioInput):
+class VirtioTabletPCI(InputDevice):
     """A tablet."""
 
     TYPE = "virtio-tablet-pci"
+    IS_PROXY = True
     POINTS_AS = "QEMU Virtio Tablet"
     IS_ABSOLUTE = True

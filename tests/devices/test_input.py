@@ -1,4 +1,4 @@
-"""Virtio mice and keyboards, and the bridge that takes plain PCI devices on q35."""
+"""Mice and keyboards, and the bridge that takes plain PCI devices on q35."""
 
 
 def test_mice_are_listed_newest_first(make_machine):
@@ -13,6 +13,18 @@ def test_mice_are_listed_newest_first(make_machine):
     machine.execute("device_del", id="tablet")
     machine.wait_event("DEVICE_DELETED", device="tablet")
     assert len(machine.execute("query-mice")) == 2
+
+
+def test_mice_on_usb(make_machine):
+    devices = ("piix3-usb-uhci,id=usb", "usb-kbd", "usb-tablet", "usb-mouse")
+    machine = make_machine(
+        "-machine", "pc", *(word for each in devices for word in ("-device", each))
+    )
+    listed = machine.execute("human-monitor-command", command_line="info mice")
+    assert listed.split("\r\n")[:2] == [
+        "  Mouse #5: QEMU HID Mouse",
+        "  Mouse #4: QEMU HID Tablet (absolute)",
+    ]
 
 
 def test_a_bridge_takes_devices_while_the_machine_runs(make_machine):

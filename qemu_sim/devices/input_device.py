@@ -1,6 +1,6 @@
 """What a person would use. There is none here, and the guest has no driver for it.
 
-QEMU: hw/input/virtio-input.c, ui/input.c (qmp_query_mice)
+QEMU: ui/input.c (qmp_query_mice)
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from typing import ClassVar
 from qemu_sim.devices.device import Device
 
 
-class VirtioInput(Device):
+class InputDevice(Device):
     """A keyboard, or what query-mice calls `POINTS_AS`."""
 
-    IS_PROXY = True
     POINTS_AS: ClassVar[str | None] = None
     IS_ABSOLUTE: ClassVar[bool] = False
