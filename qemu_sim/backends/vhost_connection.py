@@ -80,12 +80,17 @@ class VhostConnection:
         self, request: Request, payload: bytes, fds: Sequence[Fd], flags: int
     ) -> Message:
         self._check_idle()
-        self._awaited = asyncio.get_running_loop().create_future()
+        awaited: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._awaited = awaited
         self._channel.send(vhost_user.encode(request, payload, flags), fds)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                answer = await self._awaited
+                answer = await awaited
+        except asyncio.CancelledError:
+            _drop(awaited)
+            raise
         except TimeoutError:
+            _drop(awaited)
             reason = f"no answer to {request.name} within {ANSWER_TIMEOUT:g} s"
             self._lose(reason)
             raise QMPError(f"{self.name}: {reason}; does the server have another client?") from None
@@ -125,3 +130,9 @@ class VhostConnection:
         if self._awaited is not None and not self._awaited.done():
             self._awaited.set_exception(QMPError(f"{self.name}: {reason}"))
         self._on_lost(reason)
+
+
+def _drop(awaited: asyncio.Future[Message]) -> None:
+    """Close the descriptors of an answer that came in the very moment it was given up."""
+    if awaited.done() and not awaited.cancelled() and awaited.exception() is None:
+        close_all(awaited.result().fds)

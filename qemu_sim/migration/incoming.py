@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qemu_sim.wire.vmstream import Reader
 
 _U32 = struct.Struct(">I")
+_PACKAGE_MAX = 64 << 20  # bytes; a machine with hundreds of devices has a few millions
 
 
 class Incoming:
@@ -214,7 +215,10 @@ class Incoming:
     async def _packaged(self, size: bytes) -> None:
         if len(size) != _U32.size:
             raise WireError(f"CMD_PACKAGED with {len(size)} bytes where its length was expected")
-        package = BytesReader(await self._stream.read(_U32.unpack(size)[0]))
+        length = _U32.unpack(size)[0]
+        if length > _PACKAGE_MAX:
+            raise WireError(f"Unreasonably large packaged state: {length}")
+        package = BytesReader(await self._stream.read(length))
         self.end.hear("package")
         while package.left:
             await self._item(package)

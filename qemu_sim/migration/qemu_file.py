@@ -88,6 +88,7 @@ class QEMUFile:
         """
         while len(self._buffer) < size:
             await self._wait(size)
+        self._wanted = 0
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
         self._resume()
@@ -231,7 +232,7 @@ class QEMUFile:
             self._fds.add(self.received_bytes, fds)
         if len(self._buffer) >= self._wanted:
             self._wake()
-        if len(self._buffer) > _BUFFER_HIGH:
+        if len(self._buffer) > self._enough:
             self._channel.pause_reading()
 
     def _closed(self, error: Exception | None) -> None:
@@ -252,8 +253,13 @@ class QEMUFile:
             self._arrived.set_result(None)
 
     def _resume(self) -> None:
-        if len(self._buffer) <= _BUFFER_HIGH and self._end is None:
+        if len(self._buffer) <= self._enough and self._end is None:
             self._channel.start_reading()
+
+    @property
+    def _enough(self) -> int:
+        """How many bytes are read ahead: what is waited for may be more than usual."""
+        return max(_BUFFER_HIGH, self._wanted)
 
     async def _wait(self, size: int) -> None:
         if self._end is not None:

@@ -30,6 +30,7 @@ RAM = "ram"
 VERSION = 1
 _NO_FDS = "Channel does not support file descriptor passing: Invalid argument"
 RAM_VERSION = 4
+_PIECE = 64 << 10
 _GLOBAL_STATE_FIELDS: list[dict[str, Any]] = [
     {"name": "size", "type": "uint32", "size": 4},
     {"name": "runstate", "type": "buffer", "size": 32},
@@ -183,7 +184,9 @@ async def read_description(reader: vmstream.Reader) -> None:
     kind = await vmstream.read_byte(reader)
     if kind != vmstream.VMDESCRIPTION:
         raise WireError(f"description expected, got section type {kind}")
-    await reader.read(await vmstream.read_u32(reader))
+    left = await vmstream.read_u32(reader)
+    while left:
+        left -= len(await reader.read(min(left, _PIECE)))
 
 
 def load_device(device: Transferable, state: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ from qemu_sim.wire import vmstream
 CAPABILITIES = "configuration/capabilities"
 UUID = "configuration/uuid"
 
+_MOST = 256  # capabilities; QEMU 11.1 has 25
+
 Setting = tuple[str, list[str]]
 """The subsection's name, and what it holds: names of capabilities, or one UUID."""
 
@@ -25,6 +27,8 @@ async def read_setting(reader: vmstream.Reader) -> Setting:
     name, _ = await vmstream.read_subsection(reader)
     if name == CAPABILITIES:
         count = await vmstream.read_u32(reader)
+        if count > _MOST:
+            raise WireError(f"{count} capabilities in the configuration")
         return name, [await vmstream.read_short_text(reader) for _ in range(count)]
     if name == UUID:
         return name, [str(uuid.UUID(bytes=await reader.read(16)))]

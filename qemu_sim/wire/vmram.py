@@ -31,6 +31,7 @@ _CARRIED = {ZERO: "zero pages", NORMAL: "pages", XBZRLE: "deltas"}
 _ENCODING_XBZRLE = 1
 SORTS = tuple(_CARRIED.values())
 """How a page travels."""
+_MOST_BLOCKS = 4096  # a machine has at most 256 DIMMs, and a few for each device
 _MAPPED_VERSION = 1
 _MAPPED_HEAD = struct.Struct(">IQQQ")
 
@@ -98,7 +99,11 @@ async def read_blocks(
     reader: vmstream.Reader, total: int, *, ignore_shared: bool = False
 ) -> AsyncIterator[tuple[str, int]]:
     """Yield name and size in bytes of blocks, of which there are `total` bytes."""
+    count = 0
     while total > 0:
+        count += 1
+        if count > _MOST_BLOCKS:
+            raise WireError(f"more than {_MOST_BLOCKS} blocks of RAM")
         name = await vmstream.read_short_text(reader)
         size = await vmstream.read_u64(reader)
         if not 0 < size <= total:

@@ -10,6 +10,7 @@ import pytest
 from qemu_sim.backends.chardev_null import ChardevNull
 from qemu_sim.backends.chardev_socket import ChardevSocket
 from qemu_sim.backends.vhost import VhostUserSession
+from qemu_sim.backends.vhost_connection import VhostConnection
 from qemu_sim.backends.vhost_dialogue import F_VERSION_1, Needs
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
@@ -213,3 +214,20 @@ def test_only_a_socket_carries_descriptors():
     memory = GuestMemory(1 << 20, shared=True)
     with pytest.raises(QMPError, match='chardev "c" does not support FD passing'):
         VhostUserSession("d", Needs("vhost-user", 0, 1, 8, 0), ChardevNull("c", {}), memory)
+
+
+async def test_an_answer_in_the_moment_of_giving_up():
+    """Its descriptor is nobody's yet, and has to be closed all the same."""
+    ours, theirs = (Fd(sock.detach()) for sock in socket.socketpair())
+    connection = VhostConnection(ours, "disk0", lambda _: None)
+    asking = asyncio.create_task(connection.ask(Request.GET_INFLIGHT_FD, b""))
+    await asyncio.sleep(0)
+    answer = vhost_user.encode(Request.GET_INFLIGHT_FD, bytes(24), vhost_user.REPLY)
+    memory = theirs.share()
+    connection._data(answer, [memory])
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert memory.closed
+    connection.close()
+    theirs.close()
