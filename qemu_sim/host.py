@@ -9,6 +9,7 @@ before (front.py), and answer when the machine is complete.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
@@ -50,6 +51,7 @@ class Host:
             for given in self._configuration.chardevs:
                 if given.values["id"] in self._front.monitored:
                     await self._open_monitor(self._front.monitored[given.values["id"]], given)
+            await self._plug_ports()
             if self._qtest is not None:
                 self._qtest.serve()
             await self._start_mqtt()
@@ -141,19 +143,33 @@ class Host:
         options = backend.get("data", {})
         address = options.get("addr", {})
         fds = _inherited(address["data"]["str"]) if address.get("type") == "fd" else []
-        board, id = self.machine.board, given.values["id"]
-        chardev = await board.add_chardev(backend["type"], id, options, fds)
-        if id in self._configuration.serials:
-            await board.plug_serial(chardev)
+        id = given.values["id"]
+        chardev = await self.machine.board.chardevs.add(backend["type"], id, options, fds)
+        if "pty" in chardev.details:
+            sys.stdout.write(f"char device redirected to {chardev.details['pty']} (label {id})\n")
+            sys.stdout.flush()
 
     async def _open_monitor(self, spec: MonitorSpec, given: Given) -> None:
         human = spec.mode == "readline"
         monitor = self.monitors.add(spec.id or spec.chardev, pretty=spec.pretty, human=human)
         id, backend = given.values["id"], given.values["backend"]
-        chardev = MonitorChardev(id, backend, monitor, self._front.doors.get(id))
+        chardevs = self.machine.board.chardevs
         with given.blame():
+            chardev = MonitorChardev(id, backend, monitor, self._front.doors.get(id))
+            for base in chardev.find_bases(chardevs):
+                chardevs.use(base, id)
             await chardev.open()
         self.machine.board.add_monitor(self._shown(spec), chardev)
+
+    async def _plug_ports(self) -> None:
+        chardevs, configuration = self.machine.board.chardevs, self._configuration
+        try:
+            for id in filter(None, configuration.serials):
+                await chardevs.plug_serial(chardevs[id])
+            for id in filter(None, configuration.parallels):
+                chardevs.plug_parallel(chardevs[id])
+        except QMPError as error:
+            raise StartError(str(error)) from None
 
     def _shown(self, spec: MonitorSpec) -> MonitorObject:
         """Return the object of a monitor; one without an ID gets the next number."""

@@ -1,4 +1,4 @@
-"""Options that connect a monitor: -qmp, -qmp-pretty, -mon, -monitor; -serial and -parallel.
+"""Options that connect a monitor: -qmp, -qmp-pretty, -mon, -monitor.
 
 A monitor may also be an object: -object monitor-qmp and monitor-hmp.
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qemu_sim.argv.reading import Reader, Reading, blame, not_simulated
+from qemu_sim.argv.compat_chardev import compat_chardev
+from qemu_sim.argv.reading import Reader, Reading, blame
 from qemu_sim.errors import QMPError
-from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
-from qemu_sim.qapi import chardev_opts
+from qemu_sim.machine.configuration import Given, MonitorSpec
 from qemu_sim.qapi.opts import Group, as_text, parse_bool
 
 
@@ -27,10 +27,10 @@ _MON = Group(
     implied="chardev",
     kinds={"chardev": as_text, "mode": _mode, "pretty": parse_bool},
 )
-_NOWHERE = ("none", "null")
 _DEPRECATED = (
     "'-mon' is deprecated, use '-object' with 'monitor-hmp' or 'monitor-qmp' types instead"
 )
+_COUNTS_OWN_CHARDEVS = (9, 0, 0)  # newer than 7.2: a monitor on another's has no number
 _DEPRECATED_SINCE = (11, 1, 0)
 OBJECTS = {"monitor-qmp": "control", "monitor-hmp": "readline"}
 
@@ -52,25 +52,20 @@ def _monitor(reading: Reading, source: str, text: str) -> None:
 def _compat(reading: Reading, source: str, text: str, mode: str, *, pretty: bool) -> None:
     """Add a monitor on a chardev of its own, or on the one that `chardev:ID` names."""
     reading.given_defaults.add("monitor")
-    monitors = reading.configuration.monitors
     if text.startswith("chardev:"):
         label = text.removeprefix("chardev:")
+        reading.compat_monitors += reading.version < _COUNTS_OWN_CHARDEVS
     else:
-        label = f"compat_monitor{len(monitors)}"
+        label = f"compat_monitor{reading.compat_monitors}"
+        reading.compat_monitors += 1
         _compat_chardev(reading, source, text, label)
-    monitors.append(MonitorSpec(source, label, mode, pretty))
+    reading.configuration.monitors.append(MonitorSpec(source, label, mode, pretty))
 
 
 def _compat_chardev(reading: Reading, source: str, text: str, label: str) -> None:
-    try:
-        values = chardev_opts.from_text(text)
-        reading.claim_id("chardev", label)
-    except QMPError as error:
-        # QEMU says what is wrong, if it knows, and then that something is.
-        known = [f"{source}: {error}"] if str(error) else []
-        raise StartError(*known, f"{source}: parse error: {text}") from None
-    with blame(source):
-        made = chardev_opts.chardev_arguments(label, values)
+    # A multiplexer with one front end changes nothing.
+    failed = f"parse error: {text}"
+    made = compat_chardev(reading, source, text.removeprefix("mon:"), label, failed)
     reading.configuration.chardevs.append(Given(source, made, typed=True))
 
 
@@ -106,30 +101,9 @@ def object_options(reading: Reading, given: Given) -> dict[str, Any]:
     return check("object-add", given.values)
 
 
-def _serial(reading: Reading, source: str, text: str) -> None:
-    """Read -serial: a port leads to a file, or nowhere."""
-    reading.given_defaults.add("serial")
-    ports = reading.configuration.serials
-    label = f"serial{len(ports)}" if text.startswith("file:") else None
-    ports.append(label)
-    if label is not None:
-        _compat_chardev(reading, source, text, label)
-    elif text not in _NOWHERE:
-        raise not_simulated(source)
-
-
-def _parallel(reading: Reading, source: str, text: str) -> None:
-    """Read -parallel: no device is behind the port, so it leads nowhere."""
-    reading.given_defaults.add("parallel")
-    if text not in _NOWHERE:
-        raise not_simulated(source)
-
-
 READERS: dict[str, Reader] = {
     "qmp": _qmp,
     "qmp-pretty": _qmp_pretty,
     "monitor": _monitor,
     "mon": _mon,
-    "serial": _serial,
-    "parallel": _parallel,
 }

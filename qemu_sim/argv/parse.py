@@ -9,7 +9,7 @@ argument, so that `-version -nonsense` is an error.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from qemu_sim.argv import drive, harmless, machine, monitors, parts, process, qtest, table
+from qemu_sim.argv import drive, harmless, machine, monitors, parts, ports, process, qtest, table
 from qemu_sim.argv.reading import Asked, Reader, Reading, not_simulated
 from qemu_sim.argv.report import Report
 from qemu_sim.machine.configuration import Configuration, MonitorSpec, StartError
@@ -27,6 +27,7 @@ READERS: dict[str, Reader] = {
     **parts.READERS,
     **drive.READERS,
     **monitors.READERS,
+    **ports.READERS,
     **process.READERS,
     **qtest.READERS,
     **harmless.READERS,

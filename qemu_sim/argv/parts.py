@@ -24,16 +24,28 @@ _DEVICE = Group("device", implied="driver")
 _ADD_FD = Group("add-fd", kinds={"fd": parse_number, "set": parse_number, "opaque": as_text})
 _NETDEVS_IN_KEYVAL = ("stream", "dgram")
 _STDIO = 2
+_ALIASES_UNTIL = (9, 0, 0)
 _INT64 = 1 << 63
 
 
 def _chardev(reading: Reading, source: str, text: str) -> None:
     with blame(source):
-        id, values = reading.opts(chardev_opts.GROUP, source, text)
+        id, values = reading.opts(chardev_opts.group(reading.version), source, text)
         if id is None:
             raise QMPError("chardev: no id specified")
-        made = chardev_opts.chardev_arguments(id, values)
-    reading.configuration.chardevs.append(Given(source, made, typed=True))
+        _replace_alias(reading, source, values)
+        made = chardev_opts.shared(id, values)
+    reading.configuration.chardevs += [Given(source, each, typed=True) for each in made]
+
+
+def _replace_alias(reading: Reading, source: str, values: dict[str, Any]) -> None:
+    named = values.get("backend")
+    successor = chardev_opts.ALIASES.get(named or "")
+    if successor is not None and reading.version < _ALIASES_UNTIL:
+        reading.report.warn_once(
+            source, f"The alias '{named}' is deprecated, use '{successor}' instead"
+        )
+        values["backend"] = successor
 
 
 def _netdev(reading: Reading, source: str, text: str) -> None:

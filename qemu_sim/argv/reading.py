@@ -40,6 +40,7 @@ class Reading:
     """
 
     __slots__ = (
+        "compat_monitors",
         "configuration",
         "given_defaults",
         "guest_name_in_messages",
@@ -52,6 +53,7 @@ class Reading:
         self.report = report
         self.configuration = Configuration()
         self.given_defaults: set[str] = set()
+        self.compat_monitors = 0  # how many have a number in their label
         self.guest_name_in_messages = False
         self.ids: dict[str, set[str]] = {}
         self.opts_source: str | None = None

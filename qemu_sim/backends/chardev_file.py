@@ -5,14 +5,11 @@ QEMU: chardev/char-file.c, chardev/char-fd.c
 
 from __future__ import annotations
 
-import logging
 import os
 
 from qemu_sim.backends.chardev import Chardev
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
-
-_log = logging.getLogger(__name__)
 
 
 class ChardevFile(Chardev):
@@ -39,13 +36,10 @@ class ChardevFile(Chardev):
                 self.close()
                 raise
 
-    def write(self, data: bytes) -> None:
-        """Append `data`; what the host has no room for is lost, as in QEMU."""
+    def send(self, data: bytes) -> None:
+        """Append `data`."""
         assert self.output is not None, "chardev is closed"
-        try:
-            os.write(self.output.fileno(), data)
-        except OSError as error:
-            _log.warning("chardev '%s': %s", self.id, error.strerror)
+        self._write_to(self.output, data)
 
     def close(self) -> None:
         """Close the files."""

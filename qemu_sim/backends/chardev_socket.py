@@ -3,14 +3,15 @@
 QEMU: chardev/char-socket.c
 
 One connection at a time. `take` hands the connected socket to the front end that uses
-it, a vhost-user device for instance; the chardev remembers how to name it. A lost
-connection is not made again by itself.
+it, a vhost-user device for instance; the chardev remembers how to name it. That the peer
+of a unix socket is gone is noticed while nothing it sent is left; of a TCP connection it
+is not, which is as in QEMU.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -20,14 +21,29 @@ from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.io import address as addresses
 
+_log = logging.getLogger(__name__)
+
+_NAMES_PEER = (8, 0, 0)  # since when a unix client is named by whom it called
+# What a server of these protocols says first; QEMU: tcp_chr_telnet_init.
+_OPENINGS = {
+    "telnet": bytes.fromhex("fffb01 fffb03 fffb00 fffd00"),
+    "tn3270": bytes.fromhex("fffd19 fffb19 fffd00 fffb00 fffd18 fffa1801fff0"),
+}
+
 
 class ChardevSocket(Chardev):
-    """`addr` is a SocketAddressLegacy, `server` and `wait` are as in ChardevSocket."""
+    """`addr` is a SocketAddressLegacy, the others are as in ChardevSocket.
+
+    Who is connected with `reconnect` (s) or `reconnect-ms` is called again, and need not be
+    there at first. `telnet` and `tn3270` are opened as QEMU does, and not spoken any further.
+    """
 
     TYPE = "socket"
+    TRAVELS = True
 
     def __init__(self, id: str, options: dict[str, Any], fds: Sequence[Fd] = ()) -> None:
         super().__init__(id, options, fds)
+        _check(options)
         legacy = options["addr"]
         self.address = addresses.from_qapi({"type": legacy["type"], **legacy["data"]})
         self.server: bool = options.get("server", True)
@@ -35,6 +51,9 @@ class ChardevSocket(Chardev):
         self.wait: bool = self.server and options.get("wait", False)
         self._listener: socket.socket | None = None
         self._connected: asyncio.Future[socket.socket] | None = None
+        self._pause: float = options.get("reconnect-ms", 0) / 1000 or options.get("reconnect", 0)
+        self._calling: asyncio.Task[None] | None = None
+        self._watched: socket.socket | None = None
         self._name: str | None = None
         self._bound: addresses.StreamAddress | None = None
 
@@ -58,8 +77,8 @@ class ChardevSocket(Chardev):
         suffix = ",server=on" if self.server else ""
         if self._listener is not None:
             bound = addresses.bound_address(self._listener)
-            name = f"tcp:{_join(bound['host'], bound['port'])}" if "host" in bound else None
-            return f"disconnected:{name or self.address}{suffix}"
+            if "host" in bound:
+                return f"disconnected:{self._protocol}:{bound['host']}:{bound['port']}{suffix}"
         return f"disconnected:{self.address}{suffix}"
 
     async def open(self) -> None:
@@ -74,6 +93,8 @@ class ChardevSocket(Chardev):
         elif self.server:
             self._listen(addresses.listen(self.address))
             self._bound = addresses.absolute(self.address)
+        elif self._pause:
+            self._call()
         else:
             self._use(await addresses.connect(self.address))
         if self.wait and self._connected is not None:
@@ -84,6 +105,7 @@ class ChardevSocket(Chardev):
         if self._connected is None:
             raise QMPError(f"chardev '{self.id}' is not open")
         sock = await asyncio.shield(self._connected)
+        self._unwatch()
         if sock.fileno() < 0:
             raise QMPError(f"the connection of chardev '{self.id}' is in use already")
         return Fd(sock.detach())
@@ -97,6 +119,21 @@ class ChardevSocket(Chardev):
         self._name = self._connected = None
         if self._listener is not None:
             self._listen(self._listener)
+        elif self._pause:
+            self._call()
+
+    def send(self, data: bytes) -> None:
+        """Send `data` over the connection, if there is one that no front end has taken."""
+        if self._connected is None or not self._connected.done():
+            return
+        sock = self._connected.result()
+        if sock.fileno() >= 0:
+            try:
+                sock.send(data)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.yank()
 
     @property
     def can_yank(self) -> bool:
@@ -110,6 +147,7 @@ class ChardevSocket(Chardev):
         sock = self._connected.result()
         if sock.fileno() < 0:
             raise QMPError(f"yank of chardev '{self.id}' in use is not simulated by qemu-sim")
+        self._unwatch()
         sock.close()
         self.disconnected()
 
@@ -117,6 +155,10 @@ class ChardevSocket(Chardev):
         """Stop listening, drop a connection that nobody took; remove the unix socket."""
         super().close()
         self._name = None
+        self._unwatch()
+        if self._calling is not None:
+            self._calling.cancel()
+            self._calling = None
         if self._listener is not None:
             self._stop_listening()
             if self._bound is not None:
@@ -155,8 +197,67 @@ class ChardevSocket(Chardev):
     def _use(self, sock: socket.socket) -> None:
         if self._connected is None:
             self._connected = asyncio.get_running_loop().create_future()
-        self._name = _connected_name(sock, self.server)
+        self._name = self._connected_name(sock)
         self._connected.set_result(sock)
+        for protocol, opening in _OPENINGS.items():
+            if self.options.get(protocol):
+                self.send(opening)
+        if sock.family == socket.AF_UNIX:
+            self._watched = sock
+            asyncio.get_running_loop().add_reader(sock.fileno(), self._look)
+
+    def _look(self) -> None:
+        """See whether the peer is gone; what it said is left for who takes the connection."""
+        assert self._watched is not None
+        try:
+            gone = not self._watched.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            gone = True
+        self._unwatch()
+        if gone:
+            self.yank()
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched.fileno())
+            self._watched = None
+
+    def _call(self) -> None:
+        """Connect as soon as the other end is there."""
+        loop = asyncio.get_running_loop()
+        self._connected = loop.create_future()
+        self._calling = loop.create_task(self._keep_calling())
+
+    async def _keep_calling(self) -> None:
+        assert not isinstance(self.address, addresses.FdAddress)
+        told = False
+        while True:
+            try:
+                sock = await addresses.connect(self.address)
+            except QMPError as error:
+                if not told:
+                    _log.error("Unable to connect character device %s: %s", self.id, error)
+                told = True
+                await asyncio.sleep(self._pause)
+            else:
+                break
+        self._calling = None
+        self._use(sock)
+
+    @property
+    def _protocol(self) -> str:
+        return "telnet" if self.options.get("telnet") else "tcp"
+
+    def _connected_name(self, sock: socket.socket) -> str:
+        """Name a connection by its ends; of a unix socket QEMU shows one."""
+        suffix = ",server=on" if self.server else ""
+        local, peer = sock.getsockname(), sock.getpeername()
+        if sock.family == socket.AF_UNIX:
+            shown = peer if not self.server and self.version >= _NAMES_PEER else local
+            return f"unix:{'' if isinstance(shown, bytes) else shown}{suffix}"
+        return f"{self._protocol}:{_join(*local[:2])}{suffix} <-> {_join(*peer[:2])}"
 
     def _stop_listening(self) -> None:
         assert self._listener is not None
@@ -165,13 +266,22 @@ class ChardevSocket(Chardev):
         self._listener = None
 
 
-def _connected_name(sock: socket.socket, server: bool) -> str:
-    """Name a connection by its local end, as QEMU does: a unix client's has no name."""
-    suffix = ",server=on" if server else ""
-    local, peer = sock.getsockname(), sock.getpeername()
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{os.fsdecode(local)}{suffix}"
-    return f"tcp:{_join(*local[:2])}{suffix} <-> {_join(*peer[:2])}"
+def _check(options: dict[str, Any]) -> None:
+    """Raise QMPError, in QEMU's words or our own, for options that cannot be had."""
+    server = options.get("server", True)
+    for key in ("reconnect", "reconnect-ms"):
+        if options.get(key) and server:
+            raise QMPError(f"'{key}' option is incompatible with socket in server listen mode")
+    if "wait" in options and not server:
+        raise QMPError("'wait' option is incompatible with socket in client connect mode")
+    if "tls-authz" in options and "tls-creds" not in options:
+        raise QMPError("'tls_authz' option requires 'tls_creds' option")
+    if options.get("websocket") and not server:
+        raise QMPError("Websocket client is not implemented")
+    if "tls-creds" in options:  # no type of object that would be some is simulated
+        raise QMPError(f"No TLS credentials with id '{options['tls-creds']}'")
+    if options.get("websocket"):
+        raise QMPError("'websocket' of a chardev is not simulated by qemu-sim")
 
 
 def _join(host: str, port: int | str) -> str:

@@ -28,7 +28,6 @@ _NO_VIRTIO = "Path {path} is not a VirtIODevice"
 
 ABSENT: dict[str, str | tuple[str, str]] = {
     "change-vnc-password": _NO_VNC,
-    "chardev-change": "Chardev '{id}' does not exist",
     "display-update": "Can not find vnc display",
     "cxl-inject-correctable-error": _NO_CXL,
     "cxl-inject-dram-event": _NO_CXL,
@@ -48,8 +47,6 @@ ABSENT: dict[str, str | tuple[str, str]] = {
     "query-sev-attestation-report": "SEV is not enabled",
     "replay-break": "setting the breakpoint is allowed only in play mode",
     "replay-seek": "replay must be enabled to seek",
-    "ringbuf-read": "Device '{device}' not found",
-    "ringbuf-write": "Device '{device}' not found",
     "set-cpu-topology": "CPU topology change is not supported on this target",
     "set-numa-node": "The command is permitted only before the machine has been created",
     "set-vcpu-dirty-limit": "dirty page limit feature requires KVM with accelerator property "

@@ -13,27 +13,59 @@ from qemu_sim.io.credentials import peer_credentials
 
 _UNIX_PATH_MAX = 107  # sizeof(sun_path) - 1, Linux include/uapi/linux/un.h
 _UINT32_MAX = (1 << 32) - 1
+_INET_NOT_SIMULATED = ("keep-alive", "mptcp")
 _NO_NAME = "Name or service not known"
 
 
 class UnixAddress(NamedTuple):
-    """A path in the file system."""
+    """A path in the file system, or an `abstract` name; a `tight` one is not padded."""
 
     path: str
+    abstract: bool = False
+    tight: bool = True
+
+    @property
+    def name(self) -> str | bytes:
+        """The name that a socket is bound to. Raises QMPError for one that is too long."""
+        if len(os.fsencode(self.path)) > _UNIX_PATH_MAX:
+            raise QMPError(f"UNIX socket path '{self.path}' is too long")
+        if not self.abstract:
+            return self.path
+        name = b"\0" + os.fsencode(self.path)
+        return name if self.tight else name.ljust(_UNIX_PATH_MAX + 1, b"\0")
 
     def to_qapi(self) -> dict[str, Any]:
         """Return the QAPI SocketAddress."""
-        return {"type": "unix", "path": self.path}
+        abstract = {"abstract": True, "tight": self.tight} if self.abstract else {}
+        return {"type": "unix", "path": self.path, **abstract}
 
     def __str__(self) -> str:
-        return f"unix:{self.path}"
+        tight = ",tight=on" if self.tight else ""
+        return f"unix:{self.path}" + (f",abstract=on{tight}" if self.abstract else "")
 
 
 class InetAddress(NamedTuple):
-    """A TCP host and port, both strings as in QAPI."""
+    """A TCP host and port, both strings as in QAPI.
+
+    A listener takes the first free port up to `to`. `ipv4` and `ipv6` are as in QAPI, too.
+    """
 
     host: str
     port: str
+    to: int | None = None
+    ipv4: bool | None = None
+    ipv6: bool | None = None
+
+    @property
+    def family(self) -> int:
+        """AF_INET, AF_INET6 or, for either, AF_UNSPEC. Raises QMPError where none is left."""
+        if self.ipv4 is False and self.ipv6 is False:
+            raise QMPError("Cannot disable IPv4 and IPv6 at same time")
+        if self.ipv4 is False or (self.ipv6 and not self.ipv4):
+            return socket.AF_INET6
+        if self.ipv6 is False or (self.ipv4 and not self.ipv6):
+            return socket.AF_INET
+        return socket.AF_UNSPEC
 
     def to_qapi(self) -> dict[str, Any]:
         """Return the QAPI SocketAddress."""
@@ -76,9 +108,9 @@ SocketAddress = StreamAddress | FdAddress
 
 def unix_address(path: str) -> UnixAddress:
     """Check a socket path. Raises QMPError in QEMU's words."""
-    if len(os.fsencode(path)) > _UNIX_PATH_MAX:
-        raise QMPError(f"UNIX socket path '{path}' is too long")
-    return UnixAddress(path)
+    address = UnixAddress(path)
+    _ = address.name
+    return address
 
 
 def inet_address(text: str) -> InetAddress:
@@ -108,9 +140,17 @@ def from_qapi(address: dict[str, Any]) -> SocketAddress:
     """Read a (flat) QAPI SocketAddress that was already checked against the schema."""
     kind = address["type"]
     if kind == "unix":
-        return unix_address(address["path"])
+        unix = UnixAddress(
+            address["path"], address.get("abstract", False), address.get("tight", True)
+        )
+        _ = unix.name
+        return unix
     if kind == "inet":
-        return InetAddress(address["host"], address["port"])
+        refused = next((key for key in _INET_NOT_SIMULATED if address.get(key)), None)
+        if refused is not None:
+            raise QMPError(f"'{refused}' of a socket address is not simulated by qemu-sim")
+        how = (address.get(key) for key in ("to", "ipv4", "ipv6"))
+        return InetAddress(address["host"], address["port"], *how)
     if kind == "fd":
         return FdAddress(address["str"])
     if kind == "vsock":
@@ -147,7 +187,7 @@ def connect_unix(address: UnixAddress) -> socket.socket:
     """Connect to a path, which takes no time. Raises QMPError as `connect` does."""
     sock = _stream_socket(socket.AF_UNIX)
     try:
-        sock.connect(unix_address(address.path).path)
+        sock.connect(address.name)
     except OSError as error:
         sock.close()
         raise _unconnected(address, error) from None
@@ -161,33 +201,36 @@ def listen(address: StreamAddress, backlog: int = 1) -> socket.socket:
     Raises QMPError `Failed to bind socket to …: …`, as QEMU words it.
     """
     if isinstance(address, UnixAddress):
-        return _listen_unix(address.path, backlog)
+        return _listen_unix(address, backlog)
     if isinstance(address, VsockAddress):
         return _listen_vsock(address, backlog)
     try:
         found = socket.getaddrinfo(
-            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            *(address.host or None, address.port, address.family),
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
         )
     except (socket.gaierror, UnicodeError) as error:
         raise _unresolved(address, error) from None
     failure = OSError()
-    for family, _, _, _, target in found:
-        sock = _stream_socket(family)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(target)
-            sock.listen(backlog)
-        except OSError as error:
-            sock.close()
-            failure = error
-        else:
-            return sock
+    for family, _, _, _, (host, first, *scope) in found:
+        for port in range(int(first), max(int(first), address.to or 0) + 1):
+            sock = _stream_socket(family)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((host, port, *scope))
+                sock.listen(backlog)
+            except OSError as error:
+                sock.close()
+                failure = error
+            else:
+                return sock
     raise QMPError(f"Failed to find an available port: {os.strerror(failure.errno or 0)}")
 
 
 def absolute(address: StreamAddress) -> StreamAddress:
     """Return an address that stays right when the working directory changes, as a daemon's does."""
-    if isinstance(address, UnixAddress):
+    if isinstance(address, UnixAddress) and not address.abstract:
         return address._replace(path=os.path.abspath(address.path))
     return address
 
@@ -202,7 +245,7 @@ def bound_as(sock: socket.socket) -> UnixAddress | InetAddress:
 
 def remove_path(address: StreamAddress) -> None:
     """Remove the file of a unix socket that listens no more."""
-    if isinstance(address, UnixAddress):
+    if isinstance(address, UnixAddress) and not address.abstract:
         _remove_socket(address.path)
 
 
@@ -226,14 +269,16 @@ def bound_address(sock: socket.socket) -> dict[str, Any]:
 async def _targets(address: StreamAddress) -> list[tuple[int, Any]]:
     """Return family and address of each place to connect to."""
     if isinstance(address, UnixAddress):
-        return [(socket.AF_UNIX, unix_address(address.path).path)]
+        return [(socket.AF_UNIX, address.name)]
     if isinstance(address, VsockAddress):
         return [(socket.AF_VSOCK, _vsock_target(address))]
     import asyncio  # noqa: PLC0415 - as above
 
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(
+            address.host, address.port, family=address.family, type=socket.SOCK_STREAM
+        )
     except (socket.gaierror, UnicodeError) as error:
         raise _unresolved(address, error) from None
     return [(family, target) for family, _, _, _, target in found]
@@ -249,19 +294,19 @@ def _unresolved(address: InetAddress, error: socket.gaierror | UnicodeError) -> 
     return QMPError(f"address resolution failed for {_bare(address)}: {reason}")
 
 
-def _listen_unix(path: str, backlog: int) -> socket.socket:
-    unix_address(path)
+def _listen_unix(address: UnixAddress, backlog: int) -> socket.socket:
+    name = address.name
     sock = _stream_socket(socket.AF_UNIX)
     # The mode must be right before anybody can connect, so not by chmod.
     umask = os.umask(0o177)
     try:
-        _remove_socket(path)
-        sock.bind(path)
+        remove_path(address)
+        sock.bind(name)
         sock.listen(backlog)
     except OSError as error:
         sock.close()
         raise QMPError(
-            f"Failed to bind socket to {path}: {os.strerror(error.errno or 0)}"
+            f"Failed to bind socket to {address.path}: {os.strerror(error.errno or 0)}"
         ) from None
     finally:
         os.umask(umask)

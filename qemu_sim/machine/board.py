@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from qemu_sim import catalog
-from qemu_sim.backends.chardev import open_file
 from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.backends.object import NEWEST, Place
 from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.machine.chardevs import Chardevs
 from qemu_sim.virtio.memory import GuestMemory
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
 
 # Netdev types of the schema that Debian's QEMU lacks; "nic" is none at all.
 _NOT_COMPILED = ("netmap", "nic")
-_NAMES_CHARDEVS = (9, 0, 0)  # newer than 7.2: a chardev in use is called one
-
-_Part = TypeVar("_Part")
 
 _PERIPHERAL = "/machine/peripheral"
 _ANONYMOUS = "/machine/peripheral-anon"
@@ -61,24 +58,22 @@ class Board:
         self._buses = buses
         self._check_properties = check_properties
         self.objects: dict[str, Object] = {}
-        self.chardevs: dict[str, Chardev] = {}
         self.monitors: list[MonitorObject] = []
         self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
         self.written: dict[str, Any] = {}  # what clients set of /machine, and only read again
         self._profile = profile
         version = profile.version if profile else NEWEST
+        self.chardevs = Chardevs(options, version)
         self._place = Place(self.objects, version)
         self.deferred = options.incoming
         # Which netdev a machine that waits for a migration leaves unopened.
         self.opens_late: Callable[[Netdev], bool] = lambda _: True
-        self.open_file = open_file  # replaced by what also knows descriptor sets
-        self.serial: Chardev | None = None  # what the first serial port leads to
         self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
         self.make_failover: Callable[[], Failover]
         self.find_cpu_slot: Callable[[str, Mapping[str, Any]], int]
         self._memory: GuestMemory | None = None
-        self._claims: dict[tuple[str, str], str] = {}
+        self._claims: set[str] = set()  # the netdevs that have a NIC
         self._anonymous = 0
         self._nics = 0
 
@@ -147,13 +142,17 @@ class Board:
 
     def claim_netdev(self, device_type: str, id: str) -> Netdev:
         """Return the netdev `id` for one NIC. Raises QMPError in QEMU's words."""
-        return _claim(self._claims, self.netdevs, f"{device_type}.netdev", id, ", it's in use")
+        name = f"{device_type}.netdev"
+        if id not in self.netdevs:
+            raise QMPError(f"Property '{name}' can't find value '{id}'")
+        if id in self._claims:
+            raise QMPError(f"Property '{name}' can't take value '{id}', it's in use")
+        self._claims.add(id)
+        return self.netdevs[id]
 
     def claim_chardev(self, device_type: str, id: str) -> Chardev:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
-        newer = self._place.version >= _NAMES_CHARDEVS
-        why = f": chardev '{id}' is already in use" if newer else f": Device '{id}' is in use"
-        return _claim(self._claims, self.chardevs, f"{device_type}.chardev", id, why)
+        return self.chardevs.claim(device_type, id)
 
     def linked(self, name: str, kind: str, id: str) -> Object:
         """Return the object that a device's property means. Raises QMPError in QEMU's words."""
@@ -183,10 +182,6 @@ class Board:
         """Take back what `claim_drive` gave."""
         self.drives.detach(drive)
 
-    def is_claimed(self, kind: str, id: str) -> bool:
-        """Whether a device uses the "netdev" or "chardev" of that ID."""
-        return (kind, id) in self._claims
-
     # Objects.
 
     def add_object(self, kind: str, id: str, options: dict[str, Any]) -> None:
@@ -209,58 +204,14 @@ class Board:
         del self.objects[id]
         found.close()
 
-    # Chardevs.
-
-    def check_chardev(self, kind: str, id: str) -> type[Chardev]:
-        """Return the class of a chardev that may be added. Raises QMPError."""
-        made: type[Chardev] | None = catalog.find("qemu_sim.backends", "chardev", kind)
-        if made is None:
-            raise QMPError(f"chardev backend '{kind}' is not simulated by qemu-sim")
-        if id in self.chardevs:
-            raise QMPError(f"Chardev with id '{id}' already exists")
-        return made
-
-    async def add_chardev(
-        self, kind: str, id: str, options: dict[str, Any], fds: Sequence[Fd] = ()
-    ) -> Chardev:
-        """Make and open a chardev that owns `fds`. Raises QMPError in QEMU's words."""
-        chardev = self.check_chardev(kind, id)(id, options, fds)
-        chardev.open_file = self.open_file
-        try:
-            if not self.deferred:
-                await chardev.open()
-        except BaseException:
-            chardev.close()
-            raise
-        self.chardevs[id] = chardev
-        return chardev
-
     def add_monitor(self, monitor: MonitorObject, chardev: Chardev) -> None:
-        """Show a monitor and its chardev, which stays as long as that."""
+        """Show a monitor and its chardev."""
         self.monitors.append(monitor)
-        self.chardevs[chardev.id] = chardev
-        self._claims["chardev", chardev.id] = "monitor"
-
-    async def plug_serial(self, chardev: Chardev) -> None:
-        """Lead the next serial port to a chardev; the simulated guest uses the first."""
-        if not chardev.is_open:
-            await chardev.open()
-        self._claims["chardev", chardev.id] = "isa-serial"
-        self.lead_serial(chardev)
+        self.chardevs.add_monitor(chardev)
 
     def lead_serial(self, chardev: Chardev) -> None:
         """Have the simulated guest's first serial port lead there, unless it has one."""
-        self.serial = self.serial or chardev
-
-    def remove_chardev(self, id: str) -> None:
-        """Remove a chardev that nothing uses. Raises QMPError in QEMU's words."""
-        found = self.chardevs.get(id)
-        if found is None:
-            raise QMPError(f"Chardev '{id}' not found")
-        if ("chardev", id) in self._claims:
-            raise QMPError(f"Chardev '{id}' is busy")
-        del self.chardevs[id]
-        found.close()
+        self.chardevs.lead_serial(chardev)
 
     # Netdevs.
 
@@ -291,7 +242,7 @@ class Board:
         """Remove a netdev. Raises DeviceNotFound in QEMU's words."""
         if id not in self.netdevs:
             raise DeviceNotFound(f"Device '{id}' not found")
-        if ("netdev", id) in self._claims:
+        if id in self._claims:
             raise QMPError(
                 f"netdev '{id}' is in use; removing it first is not simulated by qemu-sim"
             )
@@ -369,8 +320,7 @@ class Board:
             self.graph.close()
         for netdev in self.netdevs.values():
             netdev.close()
-        for chardev in self.chardevs.values():
-            chardev.close()
+        self.chardevs.close()
         for made in self.objects.values():
             made.close()
         if self._memory is not None:
@@ -379,21 +329,19 @@ class Board:
     def _claim_for_netdev(self, chardev: str, netdev: str) -> Chardev:
         if chardev not in self.chardevs:
             raise QMPError(f'chardev "{chardev}" not found')
-        if ("chardev", chardev) in self._claims:
+        if self.chardevs.users(chardev):
             raise QMPError(f'chardev "{chardev}" is in use')
-        self._claims["chardev", chardev] = netdev
+        self.chardevs.use(self.chardevs[chardev], netdev)
         return self.chardevs[chardev]
 
     def _drop_netdev(self, netdev: Netdev) -> None:
         netdev.close()
-        chardev = ("chardev", netdev.options.get("chardev", ""))
-        if self._claims.get(chardev) == netdev.id:
-            del self._claims[chardev]
+        self.chardevs.release(netdev.options.get("chardev", ""), netdev.id)
 
     def _unplug(self, device: Device) -> None:
         device.close()
-        for key in ("netdev", "chardev"):
-            self._claims.pop((key, device.properties.get(key, "")), None)
+        self._claims.discard(device.properties.get("netdev", ""))
+        self.chardevs.unclaim(device.properties.get("chardev", ""))
 
     def _path(self, id: str | None) -> str:
         if id is not None:
@@ -418,19 +366,3 @@ def _cpu_model(kind: str) -> type[Device] | None:
     from qemu_sim.devices import x86_64_cpu  # noqa: PLC0415 - few machines get one plugged
 
     return x86_64_cpu.of_type(kind)
-
-
-def _claim(
-    claims: dict[tuple[str, str], str],
-    parts: dict[str, _Part],
-    property_name: str,
-    id: str,
-    in_use: str,
-) -> _Part:
-    kind = property_name.partition(".")[2]
-    if id not in parts:
-        raise QMPError(f"Property '{property_name}' can't find value '{id}'")
-    if (kind, id) in claims:
-        raise QMPError(f"Property '{property_name}' can't take value '{id}'{in_use}")
-    claims[kind, id] = property_name
-    return parts[id]

@@ -31,11 +31,13 @@ class Given(NamedTuple):
     Of an option in a configuration file the source is the file and a line in it, or nothing.
 
     `typed` tells JSON, whose values have types, from `key=value`, whose values are strings.
+    `failed` is what QEMU says after the reason why it could not be made, if anything.
     """
 
     source: str
     values: dict[str, Any]
     typed: bool = False
+    failed: str | None = None
 
     @contextmanager
     def blame(self) -> Iterator[None]:
@@ -43,7 +45,9 @@ class Given(NamedTuple):
         try:
             yield
         except QMPError as error:
-            raise StartError(f"{self.source}: {error}" if self.source else str(error)) from None
+            source = f"{self.source}: " if self.source else ""
+            also = [f"{source}{self.failed}"] if self.failed else []
+            raise StartError(f"{source}{error}", *also) from None
 
 
 class MonitorSpec(NamedTuple):
@@ -62,7 +66,7 @@ class Configuration:
     `machine` holds -machine's properties: strings, objects for `smp` and `boot`; its
     `type` is missing if none was given. `memory` is -m: `size`, `slots`, `maxmem`, in
     bytes. `accelerators` are the candidates, best first. `chardevs` are arguments of
-    `chardev-add`; `serials` names each serial port's, or None. `incoming` holds `defer`, a
+    `chardev-add`; `serials` and `parallels` name each port's, or None. `incoming` holds `defer`, a
     `uri` or a `channel`.
     """
 
@@ -90,6 +94,7 @@ class Configuration:
         "nodefaults",
         "nographic",
         "objects",
+        "parallels",
         "pidfile",
         "preconfig",
         "process_name",
@@ -124,6 +129,7 @@ class Configuration:
         self.blockdevs: list[Given] = []
         self.drives: list[Given] = []
         self.serials: list[str | None] = []
+        self.parallels: list[str | None] = []
         self.devices: list[Given] = []
         self.globals: list[Given] = []
         self.add_fds: list[Given] = []

@@ -68,7 +68,7 @@ class Machine:
         self.run_state.watch(self._tell_migration)
         self.jobs = Jobs(self.events.emit, self.bug, self.clock)
         self.fdsets = FdSets()
-        self.board.open_file = self.fdsets.open
+        self.board.chardevs.open_file = self.fdsets.open
         self.hooks = Hooks(self._held, self.clock)
         self.guest_load = GuestLoad(options.dirty_rate, options.ram_used, options.migration_polls)
         self.board.opens_late = self._opens_late
@@ -282,7 +282,7 @@ class Machine:
 
     def continue_as(self, run_state: str, *, asleep: bool) -> None:
         """Go on, as the destination, in the source's run state."""
-        self.board.deferred = False
+        self.board.deferred = self.board.chardevs.deferred = False
         self.execution.asleep = asleep or run_state == "suspended"
         stays_paused = run_state in LIVE and self.options.start_paused
         self.execution.go_back_to("paused" if stays_paused else run_state)
@@ -364,7 +364,7 @@ class Machine:
     def _make_firmware(self) -> Firmware:
         from qemu_sim.machine.firmware import Firmware  # noqa: PLC0415 - only disks need it
 
-        return Firmware(self, self.board.serial, self.execution.suspend)
+        return Firmware(self, self.board.chardevs.serial, self.execution.suspend)
 
     def _make_failover(self) -> Failover:
         from qemu_sim.machine.failover import Failover  # noqa: PLC0415 - few NICs are paired

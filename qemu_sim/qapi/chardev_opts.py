@@ -1,88 +1,67 @@
-"""Chardevs as the command line writes them, made into arguments of `chardev-add`.
+"""Chardevs as -chardev writes them, made into arguments of `chardev-add`.
 
-QEMU: chardev/char.c (qemu_chr_parse_compat), chardev/char-socket.c (qemu_chr_parse_socket)
+QEMU: chardev/char.c (qemu_chardev_opts), chardev/char-socket.c (qemu_chr_parse_socket) and
+the parse functions of the other types
 
-There are two spellings: `-chardev socket,id=c0,path=P,server=on`, and the older one of
-`-qmp` and its like, `unix:P,server=on`, which is turned into the first.
+The older spelling of `-qmp` and its like is chardev_text.py's.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from qemu_sim.errors import QMPError
-from qemu_sim.qapi.opts import Group, Pair, as_text, parse_bool, parse_number, split
+from qemu_sim.qapi.opts import Group, as_text, parse_bool, parse_number
 from qemu_sim.qapi.sizes import parse_size
 
-GROUP = Group(
-    "chardev",
-    implied="backend",
-    kinds={
-        **dict.fromkeys(
-            (
-                *("backend", "path", "input-path", "host", "port", "fd", "localaddr", "localport"),
-                *("tls-creds", "tls-authz", "name", "chardev", "logfile", "encoding"),
-            ),
-            as_text,
-        ),
-        **dict.fromkeys(
-            (
-                *("ipv4", "ipv6", "wait", "server", "delay", "nodelay", "telnet", "tn3270"),
-                *("websocket", "mux", "signal", "append", "logappend", "mouse", "clipboard"),
-                *("abstract", "tight", "mptcp", "keep-alive"),
-            ),
-            parse_bool,
-        ),
-        **dict.fromkeys(
-            ("to", "reconnect-ms", "width", "height", "cols", "rows", "debug"), parse_number
-        ),
-        "size": parse_size,
-    },
-)
-
-_BACKENDS_OF_QEMU = frozenset(
-    (
-        *("null", "socket", "file", "stdio", "pty", "udp", "pipe", "serial", "parallel", "mux"),
-        *("ringbuf", "memory", "hub", "msmouse", "wctablet", "testdev", "vc", "console", "braille"),
-        *("dbus", "spicevmc", "spiceport", "qemu-vdagent"),
-    )
-)
-_NOT_SIMULATED = (
-    *("telnet", "tn3270", "websocket", "tls-creds", "tls-authz", "reconnect-ms", "mux", "logfile"),
-    *("abstract", "to", "mptcp", "keep-alive"),
-)
-_WHOLE_NAMES = ("null", "pty", "msmouse", "wctablet", "braille", "testdev", "stdio")
-_HOST_AND_PORT = r"(?s)([^:]{0,64}):([^,]{1,32})(?:,(.*))?"
-_TCP_PROTOCOLS = ("tcp", "telnet", "tn3270", "websocket")
-
 Opts = Mapping[str, Any]
+Version = tuple[int, int, int]
+
+_KINDS = {
+    **dict.fromkeys(
+        (
+            *("backend", "path", "host", "port", "fd", "localaddr", "localport", "tls-creds"),
+            *("tls-authz", "name", "chardev", "logfile"),
+        ),
+        as_text,
+    ),
+    **dict.fromkeys(
+        (
+            *("ipv4", "ipv6", "wait", "server", "delay", "nodelay", "telnet", "tn3270"),
+            *("websocket", "mux", "signal", "append", "logappend", "mouse", "clipboard"),
+            *("abstract", "tight"),
+        ),
+        parse_bool,
+    ),
+    **dict.fromkeys(("to", "width", "height", "cols", "rows", "debug"), parse_number),
+    "size": parse_size,
+}
+_HUB_KEYS = tuple(f"chardevs.{number}" for number in range(4))
+_NEWER = {
+    "reconnect-ms": parse_number,
+    **dict.fromkeys(("input-path", "encoding", *_HUB_KEYS), as_text),
+}
+_OLDER = {"reconnect": parse_number}
+_NEWER_SINCE = (8, 0, 0)
+_NEWEST = (11, 1, 0)
+ALIASES = {"tty": "serial", "parport": "parallel"}  # until 9.0
+
+_IN_MODULES = ("dbus", "spicevmc", "spiceport")
 
 
-def from_text(text: str) -> dict[str, Any]:
-    """Return the options that `unix:P,server=on` and its like stand for.
+def group(version: Version = _NEWEST) -> Group:
+    """Return how the options of -chardev are read by a QEMU of that version."""
+    more = _NEWER if version >= _NEWER_SINCE else _OLDER
+    return Group("chardev", implied="backend", kinds={**_KINDS, **more})
 
-    Raises QMPError in QEMU's words, with no words at all for a malformed address.
-    """
-    text = text.removeprefix("mon:")  # a multiplexer with one front end changes nothing
-    if text in _WHOLE_NAMES:
-        return {"backend": text}
-    protocol, colon, rest = text.partition(":")
-    if colon and protocol in _TCP_PROTOCOLS:
-        return _tcp(protocol, rest)
-    if colon and protocol == "unix":
-        return {"backend": "socket", **_values(rest, "path")}
-    if colon and protocol in ("file", "pipe"):
-        return {"backend": protocol, **_values(rest, "path")}
-    if colon and protocol == "udp":
-        raise QMPError("chardev backend 'udp' is not simulated by qemu-sim")
-    if text.startswith("/dev/"):
-        kind = "parallel" if text.startswith("/dev/parport") else "serial"
-        return {"backend": kind, "path": text}
-    if protocol == "vc":
-        return {"backend": "vc"}
-    raise QMPError(f"'{text}' is not a valid char driver")
+
+def shared(id: str, opts: Opts) -> list[dict[str, Any]]:
+    """Return the chardevs to make, one that `mux=on` shares first. Raises QMPError."""
+    if not opts.get("mux"):
+        return [chardev_arguments(id, opts)]
+    base = chardev_arguments(f"{id}-base", opts)
+    return [base, chardev_arguments(id, {"backend": "mux", "chardev": f"{id}-base"})]
 
 
 def chardev_arguments(id: str, opts: Opts) -> dict[str, Any]:
@@ -90,33 +69,13 @@ def chardev_arguments(id: str, opts: Opts) -> dict[str, Any]:
     kind = opts.get("backend")
     if kind is None:
         raise QMPError(f'chardev: "{id}" missing backend')
-    if kind not in _BACKENDS_OF_QEMU:
+    if kind not in _DATA and kind not in _IN_MODULES:
         raise QMPError(f"'{kind}' is not a valid char driver name")
-    if kind not in _DATA:
-        raise QMPError(f"chardev backend '{kind}' is not simulated by qemu-sim")
-    for key in _NOT_SIMULATED:
-        if opts.get(key):
-            raise QMPError(f"'{key}' of a chardev is not simulated by qemu-sim")
-    return {"id": id, "backend": {"type": kind, "data": _DATA[kind](opts)}}
-
-
-def _tcp(protocol: str, rest: str) -> dict[str, Any]:
-    found = re.fullmatch(_HOST_AND_PORT, rest)
-    if found is None:
-        raise QMPError("")
-    values = {"backend": "socket", "host": found[1], "port": found[2]}
-    if protocol != "tcp":
-        values[protocol] = True
-    return {**values, **_values(found[3] or "", None)}
-
-
-def _values(text: str, implied: str | None) -> dict[str, Any]:
-    # Here, unlike in -chardev, QEMU takes a bare `server` or `nowait` without a word.
-    return GROUP.typed(Pair(key, value) for key, value, _ in split(text, implied))
-
-
-def _nothing(_opts: Opts) -> dict[str, Any]:
-    return {}
+    if "encoding" in opts and kind != "vc":
+        raise QMPError(f"chardev '{id}' does not support encoding option")
+    data = _DATA[kind](opts) if kind in _DATA else {}
+    data |= _present(opts, ("logfile", "logappend"))
+    return {"id": id, "backend": {"type": kind, "data": data}}
 
 
 def _file(opts: Opts) -> dict[str, Any]:
@@ -129,10 +88,6 @@ def _file(opts: Opts) -> dict[str, Any]:
     return {**data, **_present(opts, ("append",))}
 
 
-def _stdio(opts: Opts) -> dict[str, Any]:
-    return _present(opts, ("signal",))
-
-
 def _socket(opts: Opts) -> dict[str, Any]:
     server = opts.get("server", False)
     if "wait" in opts and not server:
@@ -140,6 +95,8 @@ def _socket(opts: Opts) -> dict[str, Any]:
     data = {"addr": _address(opts), "server": server}
     if server:
         data["wait"] = opts.get("wait", True)
+    data |= _present(opts, ("telnet", "tn3270", "websocket", "tls-creds", "tls-authz"))
+    data |= _present(opts, ("reconnect", "reconnect-ms"))
     if "delay" in opts or "nodelay" in opts:
         data["nodelay"] = opts.get("nodelay", not opts.get("delay", True))
     return data
@@ -150,12 +107,12 @@ def _address(opts: Opts) -> dict[str, Any]:
     if sum(key in opts for key in ("path", "fd", "host")) > 1:
         raise QMPError("None or one of 'path', 'fd' or 'host' option required.")
     if "path" in opts:
-        data = {"path": opts["path"], **_present(opts, ("tight",))}
+        data = {"path": opts["path"], **_present(opts, ("abstract", "tight"))}
         return {"type": "unix", "data": data}
     if "host" in opts:
         if "port" not in opts:
             raise QMPError("chardev: socket: no port given")
-        return {"type": "inet", "data": _present(opts, ("host", "port", "ipv4", "ipv6"))}
+        return {"type": "inet", "data": _present(opts, ("host", "port", "to", "ipv4", "ipv6"))}
     return {"type": "fd", "data": {"str": _descriptor(opts.get("fd", ""))}}
 
 
@@ -170,9 +127,54 @@ def _present(opts: Opts, keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: opts[key] for key in keys if key in opts}
 
 
+def _device(name: str) -> Callable[[Opts], dict[str, Any]]:
+    def data(opts: Opts) -> dict[str, Any]:
+        if "path" not in opts:
+            raise QMPError(f"chardev: {name}: no device path given")
+        return {"device": opts["path"]}
+
+    return data
+
+
+def _udp(opts: Opts) -> dict[str, Any]:
+    if not opts.get("port"):
+        raise QMPError("chardev: udp: remote port not specified")
+    host = opts.get("host") or "localhost"
+    remote = {"host": host, "port": opts["port"], **_present(opts, ("ipv4", "ipv6"))}
+    data = {"remote": {"type": "inet", "data": remote}}
+    if "localaddr" in opts or "localport" in opts:
+        local = {"host": opts.get("localaddr", ""), "port": opts.get("localport") or "0"}
+        data["local"] = {"type": "inet", "data": local}
+    return data
+
+
+def _mux(opts: Opts) -> dict[str, Any]:
+    if "chardev" not in opts:
+        raise QMPError("chardev: mux: no chardev given")
+    return {"chardev": opts["chardev"]}
+
+
+def _hub(opts: Opts) -> dict[str, Any]:
+    return {"chardevs": [opts[key] for key in _HUB_KEYS if key in opts]}
+
+
+def _members(*keys: str) -> Callable[[Opts], dict[str, Any]]:
+    return lambda opts: _present(opts, keys)
+
+
 _DATA: dict[str, Callable[[Opts], dict[str, Any]]] = {
-    "null": _nothing,
+    **dict.fromkeys(("null", "msmouse", "wctablet", "braille", "testdev"), _members()),
+    **dict.fromkeys(("ringbuf", "memory"), _members("size")),
+    "vc": _members("width", "height", "cols", "rows"),
+    "qemu-vdagent": _members("mouse", "clipboard"),
+    "pty": _members("path"),
+    "stdio": _members("signal"),
     "file": _file,
-    "stdio": _stdio,
+    "pipe": _device("pipe"),
+    "serial": _device("serial/tty"),
+    "parallel": _device("parallel"),
     "socket": _socket,
+    "udp": _udp,
+    "mux": _mux,
+    "hub": _hub,
 }

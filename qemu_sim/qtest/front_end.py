@@ -19,7 +19,7 @@ from qemu_sim.io.channel import Channel
 from qemu_sim.io.stdio import StdioChannel
 from qemu_sim.machine.configuration import StartError
 from qemu_sim.monitor.server import Server
-from qemu_sim.qapi import chardev_opts
+from qemu_sim.qapi import chardev_opts, chardev_text
 from qemu_sim.qtest.log import Log
 from qemu_sim.qtest.script import Script
 
@@ -64,7 +64,7 @@ class FrontEnd:
         end of it at once.
         """
         try:
-            values = chardev_opts.from_text(text)
+            values = chardev_text.from_text(text)
             backend = chardev_opts.chardev_arguments("qtest", values)["backend"]
             self._transcript = Log(log)
             await self._open(backend)

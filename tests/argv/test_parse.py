@@ -171,9 +171,41 @@ def test_a_cpr_channel_stands_beside_the_main_one():
 def test_serial_ports_are_counted_wherever_they_lead():
     found = _parse("-serial none -serial file:/a -serial null -serial file:/b")
 
-    assert found.serials == [None, "serial1", None, "serial3"]
-    made = [(each.values["id"], each.values["backend"]["data"]["out"]) for each in found.chardevs]
-    assert made == [("serial1", "/a"), ("serial3", "/b")]
+    assert found.serials == [None, "serial1", "serial2", "serial3"]
+    made = [(each.values["id"], each.values["backend"]["type"]) for each in found.chardevs]
+    assert made == [("serial1", "file"), ("serial2", "null"), ("serial3", "file")]
+
+
+def test_a_port_may_lead_to_what_is_there_or_share_it_with_a_monitor():
+    found = _parse("-chardev pty,id=c -serial chardev:c -parallel null -serial mon:stdio")
+
+    assert (found.serials, found.parallels) == (["c", "serial1"], ["parallel0"])
+    assert [each.values["id"] for each in found.chardevs] == [
+        *("c", "parallel0", "serial1-base", "serial1"),
+    ]
+    assert [(each.chardev, each.mode) for each in found.monitors] == [("serial1", "readline")]
+
+
+@pytest.mark.parametrize(
+    ("line", "errors"),
+    [
+        ("-serial xx", ("'xx' is not a valid char driver", "serial")),
+        ("-serial tcp:x", ("", "serial")),
+        ("-parallel mon:xx", ("'xx' is not a valid char driver", "parallel")),
+        ("-serial chardev:q", ("", "serial")),
+    ],
+)
+def test_a_port_that_leads_nowhere(line, errors):
+    reason, kind = errors
+    with pytest.raises(StartError) as caught:
+        _parse(line)
+    last = f"could not connect {kind} device to character backend '{line.split()[1]}'"
+    assert caught.value.args == tuple(f"{line}: {text}" for text in (reason, last) if text)
+
+
+def test_too_many_parallel_ports():
+    with pytest.raises(StartError, match="-parallel null: too many parallel ports"):
+        _parse("-parallel null " * 4)
 
 
 def test_our_own_settings_are_collected():
@@ -188,7 +220,6 @@ def test_our_own_settings_are_collected():
         ("-sd a", "-sd a: not simulated by qemu-sim"),
         ("-numa node", "-numa node: not simulated by qemu-sim"),
         ("-display gtk", "-display gtk: not simulated by qemu-sim"),
-        ("-serial pty", "-serial pty: not simulated by qemu-sim"),
         ("-vga std", "-vga std: not simulated by qemu-sim"),
         ("-net nic", "-net nic: not simulated by qemu-sim"),
         ("-run-with chroot=/a", "-run-with chroot=/a: 'chroot': not simulated by qemu-sim"),

@@ -25,7 +25,8 @@ class RealQEMU:
         command = [QEMU, "-machine", "none", "-nodefaults", "-display", "none", "-qmp", "stdio"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._process = subprocess.Popen(command, text=True, **pipes)
-        self._read()
+        found = self._read()["QMP"]["version"]["qemu"]
+        self.version = (found["major"], found["minor"], found["micro"])
         self.execute("qmp_capabilities")
 
     def execute(self, name, **arguments):
@@ -89,6 +90,7 @@ async def test_sockets(real, addresses, address, server):
     if address == "unix-free":
         real.close()
     ours = ChardevSocket("c0", options)
+    ours.version = real.version
     await ours.open()
     assert _without_free_ports(ours.filename) == _without_free_ports(theirs)
     ours.close()

@@ -61,9 +61,9 @@ def test_a_controller_takes_its_bus_along(make_machine):
 async def test_the_guest_writes_to_the_first_serial_port(tmp_path):
     board = Board(MachineOptions(), Buses("pc"), lambda _kind, given, _typed: given)
     for name in ("c0", "c1"):
-        await board.add_chardev("file", name, {"out": str(tmp_path / name)})
+        await board.chardevs.add("file", name, {"out": str(tmp_path / name)})
         await board.add_device("isa-serial", None, {"chardev": name}, hotplug=False)
-    board.serial.write(b"A")
+    board.chardevs.serial.write(b"A")
     board.close()
     assert [(tmp_path / name).read_bytes() for name in ("c0", "c1")] == [b"A", b""]
 

@@ -36,12 +36,16 @@ class World:
 
     async def board(self, *sectors, **options):
         board = Board(
-            MachineOptions(**options), Buses("pc-q35-11.1"), lambda _kind, given, _typed: given
+            MachineOptions(machine_type="pc-q35-11.1", **options),
+            Buses("pc-q35-11.1"),
+            lambda _kind, given, _typed: given,
         )
         self._boards.append(board)
-        await board.plug_serial(ChardevFile("serial0", {"out": str(self.serial)}))
+        await board.chardevs.plug_serial(ChardevFile("serial0", {"out": str(self.serial)}))
         board.make_firmware = lambda: Firmware(
-            Rest(board, self.clock), board.serial, lambda: pytest.fail("nobody suspends here")
+            Rest(board, self.clock),
+            board.chardevs.serial,
+            lambda: pytest.fail("nobody suspends here"),
         )
         for number, sector in enumerate(sectors):
             path = self._directory / f"disk{number}"
@@ -55,7 +59,7 @@ class World:
 
     def close(self):
         for board in self._boards:
-            board.serial.close()
+            board.chardevs.serial.close()
             board.close()
 
 

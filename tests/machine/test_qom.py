@@ -32,7 +32,7 @@ def make_machine(profile="11.1", machine_type="pc-q35-11.1", **options):
 async def fill(machine):
     board = machine.board
     board.add_object("memory-backend-memfd", "mem0", {"size": 64 * MIB, "dump": False})
-    await board.add_chardev("null", "c0", {})
+    await board.chardevs.add("null", "c0", {})
     await board.add_device("pcie-root-port", "rp1", {"chassis": 1}, hotplug=False)
     given = {"mac": "52:54:00:12:34:99", "bus": "rp1", "mq": True}
     await board.add_device("virtio-net-pci", "nic0", given, hotplug=False)

@@ -69,7 +69,7 @@ async def object_add(session: Session, object: str) -> str:
 @hmp("chardev-add")
 async def chardev_add(session: Session, args: str) -> str:
     """Make a chardev."""
-    id, options = chardev_opts.GROUP.parse(args, lambda _warning: None)
+    id, options = _chardev_options(session, args)
     if id is None:
         raise QMPError("chardev: no id specified")
     made = chardev_opts.chardev_arguments(id, options)
@@ -80,7 +80,7 @@ async def chardev_add(session: Session, args: str) -> str:
 @hmp("chardev-change")
 async def chardev_change(session: Session, id: str, args: str) -> str:
     """Put another chardev in the place of one."""
-    _, options = chardev_opts.GROUP.parse(args, lambda _warning: None)
+    _, options = _chardev_options(session, args)
     made = chardev_opts.chardev_arguments(id, options)
     await session.execute("chardev-change", id=id, backend=made["backend"])
     return ""
@@ -91,6 +91,11 @@ async def ringbuf_read(session: Session, device: str, size: int) -> str:
     """Print what a ring buffer holds, with what cannot be printed as a number."""
     data: str = await session.execute("ringbuf-read", device=device, size=size)
     return "".join(map(_printed, data)) + "\n"
+
+
+def _chardev_options(session: Session, args: str) -> Opts:
+    group = chardev_opts.group(session.machine.profile.version)
+    return group.parse(args, lambda _warning: None)
 
 
 def _printed(character: str) -> str:
