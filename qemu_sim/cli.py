@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,14 @@ from qemu_sim.argv.reading import Asked
 from qemu_sim.argv.report import Report
 from qemu_sim.deferred import OF_ASYNCIO, defer
 from qemu_sim.errors import QMPError
-from qemu_sim.machine.configuration import Configuration, StartError
+from qemu_sim.machine.configuration import CPR_STATE, Configuration, StartError
 
 if TYPE_CHECKING:
     from qemu_sim.daemon import Daemon
     from qemu_sim.front import Front
     from qemu_sim.host import Host
+    from qemu_sim.machine.options import MachineOptions
+    from qemu_sim.migration.predecessor import Predecessor
 
 # The module's main(arguments) returns the exit status.
 SUBCOMMANDS = {
@@ -105,7 +108,15 @@ def _daemonize() -> Daemon:
 def _run(configuration: Configuration, report: Report, daemon: Daemon | None) -> int:
     from qemu_sim.front import Front  # noqa: PLC0415 - all that takes time comes after the fork
 
-    front = Front(configuration, report.say)
+    def meet(options: MachineOptions) -> Predecessor | None:
+        if configuration.incoming_cpr is None and CPR_STATE not in os.environ:
+            return None
+        from qemu_sim import succession  # noqa: PLC0415 - few succeed another
+
+        with termination.deadly():
+            return succession.meet(configuration, report.say, check_peer=options.check_peer)
+
+    front = Front(configuration, report.say, meet)
     try:
         return _serve(front, daemon)
     finally:
@@ -124,6 +135,7 @@ def _serve(front: Front, daemon: Daemon | None) -> int:
 
     async def serve() -> int:
         host = Host(front)
+        host.machine.become = partial(_become, host)
 
         def killed(text: str) -> None:
             front.say(text)
@@ -136,6 +148,14 @@ def _serve(front: Front, daemon: Daemon | None) -> int:
             await host.close()
 
     return asyncio.run(serve())
+
+
+async def _become(host: Host, command: list[str]) -> None:
+    from qemu_sim import succession  # noqa: PLC0415 - few do
+
+    await host.monitors.drain()
+    with termination.deadly():
+        succession.become(command, host.machine.memory)
 
 
 async def _live(host: Host, ready: Callable[[], None]) -> int:

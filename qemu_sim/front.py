@@ -21,16 +21,27 @@ from qemu_sim.qapi import profile as profiles
 
 if TYPE_CHECKING:
     from qemu_sim.machine.options import MachineOptions
+    from qemu_sim.migration.predecessor import Predecessor
     from qemu_sim.monitor.wire_log import WireLog
+
+
+def _nobody(_: MachineOptions) -> None:
+    """The machine is this process's own from the start."""
 
 
 class Front:
     """The outside of a machine that is about to be made. A `Host` takes its parts."""
 
-    def __init__(self, configuration: Configuration, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        say: Callable[[str], None],
+        meet: Callable[[MachineOptions], Predecessor | None] = _nobody,
+    ) -> None:
         """Check the settings, then open what monitors need. Raises StartError.
 
-        What does not end the start is said to `say`.
+        What does not end the start is said to `say`. In between, `meet` may wait for another
+        process to leave its machine to this one.
         """
         self.configuration = configuration
         self.say = say
@@ -42,6 +53,7 @@ class Front:
             self.options: MachineOptions = machine_options(configuration, self.sim, say)
         except QMPError as error:
             raise StartError(str(error)) from None
+        self.predecessor = meet(self.options)
         self.wire_log = _open_log(self.sim.get("wire-log"))
         self.monitored = {spec.chardev: spec for spec in configuration.monitors}
         self.doors: dict[str, Door] = {}
@@ -57,6 +69,8 @@ class Front:
             door.close()
         if self.wire_log is not None:
             self.wire_log.close()
+        if self.predecessor is not None:
+            self.predecessor.close()
 
     def _open_doors(self) -> None:
         for given in self.configuration.chardevs:

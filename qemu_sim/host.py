@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.errors import QMPError
+from qemu_sim.errors import MigrationError, QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
 from qemu_sim.machine.machine import Machine
@@ -22,6 +22,7 @@ from qemu_sim.monitor.monitors import Monitors
 
 if TYPE_CHECKING:
     from qemu_sim.front import Front
+    from qemu_sim.migration.predecessor import Predecessor
     from qemu_sim.qtest.front_end import FrontEnd
 
 
@@ -74,11 +75,12 @@ class Host:
 
     async def _make_parts(self) -> None:
         board, configuration = self.machine.board, self._configuration
-        self._refuse_not_simulated()
         for given in configuration.add_fds:
             self._add_fd(**given.values)
         for given in configuration.objects:
             self._add_object(given)
+        if self._front.predecessor is not None:
+            self._succeed(self._front.predecessor)
         await self._add_drives()
         for given in configuration.chardevs:
             if given.values["id"] not in self._front.monitored:
@@ -117,11 +119,13 @@ class Host:
             with given.blame():
                 await board.drives.define(given.values, f"none{number}")
 
-    def _refuse_not_simulated(self) -> None:
-        """Refuse what only the command line can ask for; bad words are told first."""
-        given_cpr = self._configuration.incoming_cpr
-        if given_cpr is not None:
-            raise StartError(f"{given_cpr.source}: not simulated by qemu-sim")
+    def _succeed(self, predecessor: Predecessor) -> None:
+        """Have the RAM that another process had, and let it know when a source may come."""
+        try:
+            predecessor.give_ram(self.machine.memory)
+        except (QMPError, MigrationError) as error:
+            raise StartError(str(error)) from None
+        self.machine.admission.listening = predecessor.close
 
     def _add_fd(self, fd: int, set: int, opaque: str | None = None) -> None:
         """Keep a duplicate, as QEMU does: one descriptor may be put in several sets."""

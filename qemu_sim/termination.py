@@ -33,6 +33,18 @@ def block() -> None:
 
 
 @contextmanager
+def deadly() -> Iterator[None]:
+    """Let the signals end the process where it stands, as long as this lasts."""
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        block()
+        signal.signal(signal.SIGINT, interrupt)
+
+
+@contextmanager
 def watch(loop: asyncio.AbstractEventLoop, ended: Callable[[str], None]) -> Iterator[None]:
     """Call `ended(text)` on `loop` for each signal; `text` is QEMU's message."""
     with _signalfd() as fd:

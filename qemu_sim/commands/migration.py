@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import Monitor, command
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.blockers import blockers
 from qemu_sim.migration import address as addresses
-from qemu_sim.migration import transfer
+from qemu_sim.migration import cpr, transfer
+from qemu_sim.migration.cpr_transport import CprTransport
 from qemu_sim.qapi import shape
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
     machine.admission.check_may_migrate(resume=resume)
     if backend_transfer and machine.capabilities.enabled("postcopy-ram"):
         raise QMPError("backend-transfer is not compatible with postcopy-ram")
+    mode = machine.migration_mode
 
     def find() -> Transport:
         transport = addresses.parse(uri, channels, machine.profile.version)
@@ -50,12 +53,16 @@ def migrate(  # noqa: PLR0913  (the QAPI command's own arguments)
             raise QMPError(_NOT_LOCAL)
         machine.admission.check_channels(transport)
         machine.dialect.check_channel(is_unix=transport.can_carry_fds)
+        if mode == cpr.TRANSFER:
+            return CprTransport(transport, cpr.channel_of(channels), machine.memory)
         return transport
 
     if resume:
         machine.migration.resume(find(), machine.admission.access(monitor.named_fds))
         return
     plan = machine.dialect.plan(transfer=backend_transfer, names=backend_transfer_devices)
+    if plan is not None and cpr.is_cpr(mode):
+        raise QMPError(f"backend-transfer is not compatible with mode={mode}")
     machine.migration.start(find, machine.admission.access(monitor.named_fds), plan)
 
 
@@ -81,7 +88,7 @@ async def migrate_incoming(
 @command("query-migrate")
 def query_migrate(machine: Machine) -> dict[str, Any]:
     """Return status and progress, and what became of each backend."""
-    reasons = machine.admission.blockers()
+    reasons = blockers(machine)
     told = machine.migration.query() | ({"blocked-reasons": reasons} if reasons else {})
     return shape.answer(machine.schema.by_name, "query-migrate", told)  # type: ignore[no-any-return]
 

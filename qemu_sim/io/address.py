@@ -228,6 +228,19 @@ def listen(address: StreamAddress, backlog: int = 1) -> socket.socket:
     raise QMPError(f"Failed to find an available port: {os.strerror(failure.errno or 0)}")
 
 
+def inherited(address: FdAddress) -> socket.socket:
+    """Own a socket that this process was started with. Raises QMPError if it has none."""
+    try:
+        number = int(address.name)
+        os.fstat(number)
+        sock = socket.socket(fileno=number)
+    except (ValueError, OSError):
+        raise QMPError(f"File descriptor '{address.name}' is not a socket") from None
+    # Programs that this process starts must not get it.
+    sock.set_inheritable(False)
+    return sock
+
+
 def absolute(address: StreamAddress) -> StreamAddress:
     """Return an address that stays right when the working directory changes, as a daemon's does."""
     if isinstance(address, UnixAddress) and not address.abstract:

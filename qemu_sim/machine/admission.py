@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.blockers import blockers
 from qemu_sim.migration import address as addresses
-from qemu_sim.migration import multifd
+from qemu_sim.migration import cpr, multifd
 from qemu_sim.migration.transport import Access
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qemu_sim.fds import Fd
     from qemu_sim.machine.machine import Machine
     from qemu_sim.migration.transport import Transport
@@ -23,6 +26,8 @@ class Admission:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self.listening: Callable[[], None] = _nobody_waits
+        """Told when a source can connect, or never will."""
 
     def check_may_migrate(self, *, resume: bool = False) -> None:
         """Raise QMPError in QEMU's words if this machine cannot be the source now."""
@@ -36,14 +41,21 @@ class Admission:
             raise QMPError("Guest is waiting for an incoming migration")
         if machine.run_state.value == "postmigrate":
             raise QMPError("Can't migrate the vm that was paused due to previous migration")
-        for reason in self.blockers():
-            raise QMPError(reason)
+        self._check_mode()
         self._refuse_not_simulated()
 
-    def blockers(self) -> list[str]:
-        """Return why the machine's devices keep it where it is, latest first."""
-        reasons = (device.migration_blocker for device in reversed(self._machine.devices))
-        return [reason for reason in reasons if reason is not None]
+    def _check_mode(self) -> None:
+        machine = self._machine
+        mode = machine.migration_mode
+        if mode == cpr.EXEC and not machine.parameters.get(cpr.EXEC_COMMAND):
+            raise QMPError("cpr-exec mode requires setting cpr-exec-command")
+        if mode == cpr.EXEC and machine.become is None:
+            raise QMPError("cpr-exec needs a process of its own: use qemu_sim_mode 'daemon'")
+        reasons = blockers(machine)
+        if reasons:
+            raise QMPError(reasons[-1])
+        if cpr.is_cpr(mode):
+            cpr.check_alone(machine.capabilities)
 
     def check_awaits_migration(self) -> None:
         """Raise QMPError in QEMU's words unless this machine was started as a destination."""
@@ -67,12 +79,17 @@ class Admission:
         self._refuse_not_simulated()
         if machine.version < addresses.CHANNELS_SINCE:
             machine.events.emit("MIGRATION", {"status": "setup"})  # whoever asked for such events
+        if channels is not None and len(channels) > 1:
+            raise QMPError("Channel list must have only one entry, for type 'main'")
         transport = addresses.parse(uri, channels, machine.version)
         self.check_channels(transport)
         machine.dialect.check_channel(is_unix=transport.can_carry_fds)
         await machine.dialect.open_early()
         access = self.access(named_fds)._replace(channels=1 + multifd.channels(machine))
-        machine.migration.listen(transport, access, exit_on_error=exit_on_error)
+        try:
+            machine.migration.listen(transport, access, exit_on_error=exit_on_error)
+        finally:
+            self.listening()
 
     def check_channels(self, transport: Transport) -> None:
         """Raise QMPError in QEMU's words if it takes several channels, and there is but one."""
@@ -102,3 +119,7 @@ class Admission:
             settings.append(f"multifd-compression={compression}")
         if settings:
             raise QMPError(f"Migration with {', '.join(settings)} is not simulated by qemu-sim")
+
+
+def _nobody_waits() -> None:
+    """No other process has left its RAM to this one."""

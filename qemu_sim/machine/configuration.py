@@ -21,6 +21,10 @@ WITHOUT_EFFECT = {
 }
 
 
+CPR_STATE = "QEMU_CPR_EXEC_STATE"
+"""The variable with the number of the descriptor that an earlier program of the process left."""
+
+
 class StartError(Exception):
     """Ends the start. Each argument is a message, complete but for the program's name."""
 

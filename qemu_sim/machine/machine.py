@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from qemu_sim.qapi.schema import Schema
     from qemu_sim.virtio.memory import GuestMemory
 
+Become = Callable[[list[str]], Awaitable[None]]
+
 _log = logging.getLogger(__name__)
 
 
@@ -85,6 +88,8 @@ class Machine:
         self.is_initialized = not options.preconfig
         self.bugs: list[BaseException] = []
         self.migration_trace: Trace | None = None
+        self.become: Become | None = None
+        """Makes another program of a process that is all this machine's."""
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @cached_property
@@ -122,6 +127,11 @@ class Machine:
     def parameters(self) -> Parameters:
         """Migration parameters."""
         return self._settings.parameters
+
+    @property
+    def migration_mode(self) -> str:
+        """The migration parameter `mode`; an older QEMU has only one."""
+        return self.parameters.get("mode") or "normal"
 
     @property
     def dialect(self) -> Dialect:
@@ -290,6 +300,11 @@ class Machine:
     def resume_after_failure(self, run_state: str) -> None:
         """Go back to the state before a migration stopped the guest."""
         self.execution.go_back_to(run_state)
+
+    async def run_next(self, command: list[str]) -> None:
+        """Become another program, or raise MigrationError in QEMU's words."""
+        assert self.become is not None  # nobody is admitted without
+        await self.become(command)
 
     def finish_migration(self) -> None:
         """Become postmigrate: another process runs this machine."""

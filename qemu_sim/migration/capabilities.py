@@ -118,6 +118,7 @@ _SIMULATED = frozenset(
         "pause-before-switchover",
         "switchover-ack",
         "validate-uuid",
+        "x-ignore-shared",
     }
     | {"xbzrle", "compress", "auto-converge", "multifd", "zero-copy-send", "release-ram"}
     # These have an effect only together with something this machine does not have: block

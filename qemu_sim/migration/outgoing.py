@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from qemu_sim.errors import QMPError
-from qemu_sim.migration import configuration
+from qemu_sim.migration import configuration, cpr
 from qemu_sim.migration.carried import taken_along
 from qemu_sim.migration.hand_over import HandOver
 from qemu_sim.migration.multifd_sender import MultifdSender
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.transfer import Entry, Plan, Transferable
 
-_LIVE = ("running", "suspended")
+LIVE = ("running", "suspended")
 _log = logging.getLogger(__name__)
 
 
@@ -121,7 +121,7 @@ class Outgoing:
         self.stream.write(vmstream.HEADER + configuration.section(machine))
         await self._dialogue.open()
         self._moving = [] if self.plan is None else self.plan.transferred()
-        travels = self._dialogue.ram_travels
+        travels = self._dialogue.ram_travels or cpr.leaves_ram(machine)
         self._ram = RamSender(machine, self.stream, self._multifd, travels=travels)
 
     async def copy_ram(self) -> None:
@@ -138,7 +138,7 @@ class Outgoing:
         machine = self._machine
         await machine.hooks.reach("before-stop")
         self.state_name = machine.state_name
-        is_live, now = self.state_name in _LIVE, time.monotonic_ns()
+        is_live, now = self.state_name in LIVE, time.monotonic_ns()
         machine.stop_for_migration()
         self.stopped = True
         if is_live:

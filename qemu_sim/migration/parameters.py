@@ -139,8 +139,6 @@ class Parameters:
         refused itself (multifd, postcopy, throttling, x-colo, bitmaps, files) wait for it.
         """
         found = []
-        if self._values.get("mode", "normal") != "normal":
-            found.append(f"mode={self._values['mode']}")
         if self._values["tls-creds"]:
             found.append(f"tls-creds={self._values['tls-creds']}")
         return found

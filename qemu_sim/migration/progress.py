@@ -102,7 +102,7 @@ class Progress:
         normal = amounts.pages["normal"] + amounts.pages["missed"]
         transferred = amounts.transferred + self._bytes_beside_ram
         found = {
-            "total": self._machine.memory.size,
+            "total": transfer.total,
             "postcopy-requests": 0,
             "dirty-sync-count": amounts.passes,
             "multifd-bytes": amounts.sent["multifd"],

@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 class RamBlocks:
     """Knows which block a page belongs to, from section to section."""
 
-    def __init__(self, memory: GuestMemory, skipped: Counter[str]) -> None:
-        """Count the pages of other blocks in `skipped`."""
+    def __init__(
+        self, memory: GuestMemory, skipped: Counter[str], ignores_shared: bool = False
+    ) -> None:
+        """Count the pages of other blocks in `skipped`.
+
+        `ignores_shared` is the capability that changes how blocks are declared.
+        """
         self._memory = memory
+        self._ignores_shared = ignores_shared
         self._skipped = skipped
         self._sizes: dict[str, int] = {}
         self._name = ""  # of the last page's
@@ -35,7 +41,7 @@ class RamBlocks:
 
     async def declare(self, reader: vmstream.Reader, total: int) -> None:
         """Read names and sizes, `total` bytes. Raises MigrationError in QEMU's words."""
-        blocks = vmram.read_blocks(reader, total)
+        blocks = vmram.read_blocks(reader, total, ignore_shared=self._ignores_shared)
         self._sizes = {name: size async for name, size in blocks}
         name, size = self._memory.name, self._memory.size
         if name not in self._sizes:

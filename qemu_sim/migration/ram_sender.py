@@ -27,7 +27,7 @@ _BEAT = 0.25  # of the time for which a silent peer is waited for
 
 
 class RamSender:
-    """Sends the RAM of `machine`, unless all of it `travels` by descriptor."""
+    """Sends the RAM of `machine`, unless it `travels` by descriptor, or stays where it is."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class RamSender:
         """With `multifd` the pages go in its channels."""
         self._memory = machine.memory
         self._multifd = multifd
+        self._ignores_shared = machine.capabilities.enabled("x-ignore-shared")
         self._travels = travels
         self._section = 0
         self.page_bytes = 0
@@ -56,7 +57,8 @@ class RamSender:
         """Say which RAM there is, and send the pages that have data; the machine runs on."""
         self._stream.phase = "the destination to take guest RAM"
         said = b"" if self._multifd is None else await self._multifd.sync()
-        self._section = sections.start_ram(ram.setup(self._memory, said))
+        setup = ram.setup(self._memory, said, ignore_shared=self._ignores_shared)
+        self._section = sections.start_ram(setup)
         if not self._travels:
             await self._send(vmstream.PART, self._memory.extents())
         await self._stream.flush()

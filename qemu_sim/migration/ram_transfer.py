@@ -32,7 +32,7 @@ class RamTransfer:
     """How the RAM of one migration gets on."""
 
     def __init__(self, machine: Timed, *, travels: bool) -> None:
-        """`travels`: all of RAM goes by descriptor, so that there is nothing to send."""
+        """`travels`: there is nothing to send, as RAM goes by descriptor or stays where it is."""
         self._machine = machine
         self._travels = travels
         self.alarm = Alarm(machine.clock)
@@ -45,7 +45,7 @@ class RamTransfer:
         """Begin now; `interrupted` before anything has passed, make no pass over RAM at all."""
         machine = self._machine
         memory = machine.memory
-        size = 0 if self._travels else memory.size
+        self.total = size = 0 if self._travels else memory.size
         used = 0 if self._travels else machine.guest_load.used(memory)
         self.phase = "precopy"
         self.conditions = conditions(machine, self.phase)

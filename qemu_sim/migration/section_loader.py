@@ -50,7 +50,8 @@ class SectionLoader:
         """Whether the description behind the sections was read already."""
         self._ids: dict[int, vmstream.Section] = {}
         self._ram_ended = False
-        self._blocks = RamBlocks(machine.memory, self.skipped.pages)
+        ignores_shared = machine.capabilities.enabled("x-ignore-shared")
+        self._blocks = RamBlocks(machine.memory, self.skipped.pages, ignores_shared)
         self._multifd: MultifdReceiver | None = None
         if channels:
             self._multifd = MultifdReceiver(machine, channels, self._blocks, stream.break_off)

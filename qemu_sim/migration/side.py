@@ -40,6 +40,10 @@ class Side(Protocol):
         """How its migrations are done."""
 
     @property
+    def migration_mode(self) -> str:
+        """The parameter `mode`; "normal" where there is none."""
+
+    @property
     def clock(self) -> Clock:
         """The machine's time."""
 
@@ -121,6 +125,12 @@ class Migratable(SourceMachine, DestinationMachine, Protocol):
 
     def resume_after_failure(self, run_state: str) -> None:
         """Go back to `run_state` (RESUME when that is running)."""
+
+    async def run_next(self, command: list[str]) -> None:
+        """Become another program, or raise MigrationError in QEMU's words."""
+
+    async def cont(self) -> None:
+        """Start the guest."""
 
     def finish_migration(self) -> None:
         """Become postmigrate: another process runs this machine."""

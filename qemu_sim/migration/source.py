@@ -14,11 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.clock import rest
-from qemu_sim.errors import QMPError
-from qemu_sim.migration import multifd
+from qemu_sim.errors import MigrationError, QMPError
+from qemu_sim.migration import cpr, multifd
 from qemu_sim.migration.address import UnknownProtocolError
 from qemu_sim.migration.attempt import EXPECTED, Attempt
-from qemu_sim.migration.outgoing import Outgoing
+from qemu_sim.migration.outgoing import LIVE, Outgoing
 from qemu_sim.migration.postcopy_source import PostcopySource
 from qemu_sim.migration.progress import Progress
 
@@ -172,6 +172,8 @@ class MigrationSource(Attempt):
             await outgoing.add_channel(await self._stream(self._connect()))
         if self._wants_postcopy:
             outgoing.start_postcopy()
+        if cpr.is_cpr(self._machine.migration_mode):
+            await self._stop(outgoing)
         await outgoing.begin()
         if self._machine.request_unplug():
             await self._enter("wait-unplug")
@@ -191,10 +193,24 @@ class MigrationSource(Attempt):
         outgoing.close()
         self._machine.finish_migration()
         self._status.move("completed")
+        if self._machine.migration_mode == cpr.EXEC:
+            await self._run_next(outgoing.state_name)
+
+    async def _run_next(self, run_state: str) -> None:
+        """Become the next program. If there is none, the guest, if it ran, goes on here."""
+        try:
+            await self._machine.run_next(self._machine.parameters[cpr.EXEC_COMMAND])
+        except MigrationError as error:
+            self.error = str(error)
+            _log.error("%s", error)
+            self._status.move("failed")
+            if run_state in LIVE:
+                await self._machine.cont()
 
     async def _switch_over(self, outgoing: Outgoing) -> None:
         """Stop the guest and send the rest, when the client says so if it wants to be asked."""
-        await self._stop(outgoing)
+        if not outgoing.stopped:
+            await self._stop(outgoing)
         if self._machine.capabilities.enabled("pause-before-switchover"):
             self._continue.clear()
             await self._enter("pre-switchover")

@@ -28,7 +28,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "postcopy-recover": frozenset({"postcopy-active", "postcopy-paused"}),
     "cancelling": frozenset({"cancelled"}),
     "failing": frozenset({"failed"}),
-    "completed": frozenset({"setup"}),
+    "completed": frozenset({"setup", "failed"}),  # when the program of cpr-exec is none
     "cancelled": frozenset({"setup"}),
     "failed": frozenset({"setup"}),
 }

@@ -107,10 +107,14 @@ class Connection:
             self._event_waits = True
             asyncio.get_running_loop().call_soon(self._flush_events)
 
-    async def drain(self) -> None:
-        """Take no more requests, and wait until the client has all its answers."""
+    def finish(self) -> None:
+        """Take no more requests."""
         self._session.finish()
+
+    async def drain(self) -> None:
+        """Wait until the client has all its answers and events."""
         if self._stream is not None:
+            self._flush()
             await self._stream.drain()
 
     def drop(self) -> None:

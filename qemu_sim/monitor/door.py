@@ -9,11 +9,9 @@ client that is called is greeted before that, and others find a socket that list
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.errors import QMPError
 from qemu_sim.io import address as addresses
 
 if TYPE_CHECKING:
@@ -69,7 +67,7 @@ def open_door(address: addresses.SocketAddress, *, server: bool) -> Door | None:
     None where connecting may take its time. Raises QMPError in QEMU's words.
     """
     if isinstance(address, addresses.FdAddress):
-        sock = _inherited(address)
+        sock = addresses.inherited(address)
         return Door(sock, addresses.bound_as(sock), listens=server)
     if server:
         return Door(addresses.listen(address), address, listens=True, bound=address)
@@ -83,16 +81,3 @@ def backend_address(backend: dict[str, Any]) -> tuple[addresses.SocketAddress, b
     legacy = backend["data"]["addr"]
     address = addresses.from_qapi({"type": legacy["type"], **legacy["data"]})
     return address, backend["data"].get("server", True)
-
-
-def _inherited(address: addresses.FdAddress) -> socket.socket:
-    """Use a descriptor that this process was started with."""
-    try:
-        number = int(address.name)
-        os.fstat(number)
-        sock = socket.socket(fileno=number)
-    except (ValueError, OSError):
-        raise QMPError(f"File descriptor '{address.name}' is not a socket") from None
-    # Programs that this process starts must not get it.
-    sock.set_inheritable(False)
-    return sock

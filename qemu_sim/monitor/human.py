@@ -61,9 +61,12 @@ class HumanConnection:
     def event(self, event: dict[str, Any]) -> None:
         """Show nothing: events are for programs."""
 
-    async def drain(self) -> None:
-        """Take no more lines, and wait until everything is printed."""
+    def finish(self) -> None:
+        """Take no more lines."""
         self._lines.clear()
+
+    async def drain(self) -> None:
+        """Wait until everything is printed."""
         if self._stream is not None:
             await self._stream.drain()
 

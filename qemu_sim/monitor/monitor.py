@@ -103,8 +103,13 @@ class Monitor:
         if self._connection is not None:
             self._connection.drop()
 
+    def finish(self) -> None:
+        """Answer no more."""
+        if self._connection is not None:
+            self._connection.finish()
+
     async def drain(self) -> None:
-        """Answer no more, and wait until the client has everything."""
+        """Wait until the client has everything."""
         if self._connection is not None:
             await self._connection.drain()
 

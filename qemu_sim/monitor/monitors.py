@@ -64,15 +64,19 @@ class Monitors:
         self._unsubscribe()
         if self._timer is not None:
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        drains = [loop.create_task(monitor.drain()) for monitor in self.monitors]
-        if drains:
-            await self._say_goodbye(drains)
+        for monitor in self.monitors:
+            monitor.finish()
+        await self.drain()
         for monitor in self.monitors:
             monitor.close()
         self.monitors.clear()
 
-    async def _say_goodbye(self, drains: list[asyncio.Task[None]]) -> None:
+    async def drain(self) -> None:
+        """Let clients take what there is for them, within a moment."""
+        loop = asyncio.get_running_loop()
+        drains = [loop.create_task(monitor.drain()) for monitor in self.monitors]
+        if not drains:
+            return
         done, late = await asyncio.wait(drains, timeout=_GOODBYE)
         for task in late:
             task.cancel()

@@ -105,6 +105,7 @@ def _refuse_process_options(configuration: Configuration) -> None:
         "-pidfile": configuration.pidfile,
         "-name process=": configuration.process_name,
         "-run-with exit-with-parent=": configuration.exit_with_parent,
+        "-incoming cpr": configuration.incoming_cpr is not None,
         "-sim fault=die": "die" in names,
     }
     for option, value in given.items():

@@ -62,6 +62,11 @@ class GuestMemory:
         self._blocks: dict[int, int] = {0: min(_PAGE, size)}
 
     @property
+    def is_named_file(self) -> bool:
+        """Whether it is a file of the host, which another process opens by itself."""
+        return self._origin is not None
+
+    @property
     def fd(self) -> Fd:
         """The memfd or file, which stays this object's. Raises QMPError when there can be none."""
         if self._fd is None:

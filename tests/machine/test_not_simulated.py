@@ -29,8 +29,8 @@ async def waiting():
 async def test_the_source_names_them_all(machine):
     machine.admission.check_may_migrate()
     machine.capabilities.set(SNAPSHOT)
-    machine.parameters.set({"mode": "cpr-reboot"})
-    text = r"^Migration with background-snapshot, mode=cpr-reboot is not simulated by qemu-sim$"
+    machine.parameters.set({"tls-creds": "tls0"})
+    text = r"^Migration with background-snapshot, tls-creds=tls0 is not simulated by qemu-sim$"
     with pytest.raises(QMPError, match=text):
         machine.admission.check_may_migrate()
 

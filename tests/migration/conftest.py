@@ -152,6 +152,10 @@ class FakeMachine:
         self.dialect.NEGOTIATES = True
 
     @property
+    def migration_mode(self) -> str:
+        return self.parameters["mode"]
+
+    @property
     def is_running(self) -> bool:
         return self.state_name == "running"
 
@@ -181,6 +185,13 @@ class FakeMachine:
 
     def plug_again(self) -> None:
         pass
+
+    async def run_next(self, command: list[str]) -> None:
+        self.log.append(f"exec {command}")
+        raise MigrationError(f"execvp {command[0]} failed: No such file or directory")
+
+    async def cont(self) -> None:
+        self.resume_after_failure("running")
 
     def finish_migration(self) -> None:
         self.state_name = "postmigrate"

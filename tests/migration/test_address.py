@@ -108,6 +108,11 @@ def test_one_main_channel_and_no_more():
         (None, [], "need either 'uri' or 'channels' argument"),
         (None, [main, main], "Channel list has more than one main entry"),
         (None, [{**main, "channel-type": "cpr"}], "Channel list has no main entry"),
+        (
+            None,
+            [main, *2 * [{**main, "channel-type": "cpr"}]],
+            "Channel list has more than one cpr entry",
+        ),
         (None, [empty], "an exec channel needs a program in 'args'"),
     ):
         with pytest.raises(QMPError) as error:

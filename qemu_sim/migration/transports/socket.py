@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qemu_sim.io.address import StreamAddress
     from qemu_sim.migration.transport import Access
 
-_STRANGER = "the peer of the migration channel belongs to another user"
+STRANGER = "the peer of the migration channel belongs to another user"
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +56,7 @@ class Connecting:
         sock = await addresses.connect(self._address)
         if self._check_peer and not addresses.trusted_peer(sock):
             sock.close()
-            raise MigrationError(_STRANGER)
+            raise MigrationError(STRANGER)
         return Channel(sock)
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Listening:
                 if not self._check_peer or addresses.trusted_peer(sock):
                     return Channel(sock)
                 sock.close()
-                _log.warning("%s: turned away", _STRANGER)
+                _log.warning("%s: turned away", STRANGER)
         except BaseException:
             is_last = True
             raise

@@ -116,10 +116,6 @@ class TestNotSimulated:
         parameters.set({"tls-creds": "tls0"})
         assert parameters.not_simulated() == ["tls-creds=tls0"]
 
-    def test_mode(self, new):
-        new.set({"mode": "cpr-transfer"})
-        assert new.not_simulated() == ["mode=cpr-transfer"]
-
 
 def test_a_live_qemu_agrees_on_random_requests(live_qemu):
     """Set numbers at random on both sides: same answers, same state in the end."""
