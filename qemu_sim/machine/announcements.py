@@ -1,4 +1,6 @@
-"""announce-self: NICs that tell the network where they are, some times in a row.
+"""NICs that tell the network where they are, some times in a row.
+
+A client has them do it (announce-self), or they have come here by a migration.
 
 QEMU: net/announce.c
 """
@@ -7,23 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from qemu_sim.clock import MILLISECOND, Clock, Timer
 
+if TYPE_CHECKING:
+    from qemu_sim.migration.parameters import Parameters
+
+_TIMING = ("initial", "max", "rounds", "step")
+
 
 class Announcements:
-    """Announcements under way, by the ID that a client gave; a new one ends the old."""
+    """Announcements under way, by the ID that a client gave; a new one ends the old.
+
+    That of a migration has the ID None.
+    """
 
     def __init__(self, announce: Callable[[list[str] | None], None], clock: Clock) -> None:
         """`announce(names)` lets the NICs of these names speak once, all where None."""
         self._announce = announce
         self._clock = clock
-        self._timers: dict[str, Timer] = {}
+        self._timers: dict[str | None, Timer] = {}
 
-    def start(self, id: str, names: list[str] | None, timing: Mapping[str, int]) -> None:
+    def start(self, id: str | None, names: list[str] | None, timing: Mapping[str, int]) -> None:
         """Announce `rounds` times. `timing` also has `initial`, `step` and `max`, in ms."""
         self._stop(id)
-        self._speak(id, names, timing, timing["rounds"])
+        if timing["rounds"]:
+            self._speak(id, names, timing, timing["rounds"])
+
+    def arrive(self, names: list[str], parameters: Parameters) -> None:
+        """Announce the NICs of these names, if any, as the parameters of migration have it."""
+        timing = {name: parameters[f"announce-{name}"] for name in _TIMING}
+        if names:
+            self.start(None, names, timing)
 
     def close(self) -> None:
         """End all of them."""
@@ -31,7 +49,7 @@ class Announcements:
             self._stop(id)
 
     def _speak(
-        self, id: str, names: list[str] | None, timing: Mapping[str, int], rounds: int
+        self, id: str | None, names: list[str] | None, timing: Mapping[str, int], rounds: int
     ) -> None:
         self._timers.pop(id, None)
         self._announce(names)
@@ -43,7 +61,7 @@ class Announcements:
         again = partial(self._speak, id, names, timing, rounds)
         self._timers[id] = self._clock.call_at(when, again)
 
-    def _stop(self, id: str) -> None:
+    def _stop(self, id: str | None) -> None:
         timer = self._timers.pop(id, None)
         if timer is not None:
             timer.cancel()

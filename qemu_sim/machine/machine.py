@@ -33,7 +33,7 @@ from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi import profile as profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
@@ -296,6 +296,14 @@ class Machine:
         self.execution.asleep = asleep or run_state == "suspended"
         stays_paused = run_state in LIVE and self.options.start_paused
         self.execution.go_back_to("paused" if stays_paused else run_state)
+
+    def announce_arrival(self, but: Collection[str]) -> None:
+        """Let the NICs tell the network that they are here now, but those at the paths `but`."""
+        if self.board.netdevs:
+            from qemu_sim.machine.nics import nics  # noqa: PLC0415 - the NIC's type is slow to load
+
+            names = [name for name, nic in nics(self.board).items() if nic.path not in but]
+            self.announcements.arrive(names, self.parameters)
 
     def resume_after_failure(self, run_state: str) -> None:
         """Go back to the state before a migration stopped the guest."""

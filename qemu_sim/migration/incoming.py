@@ -125,6 +125,9 @@ class Incoming:
             self._take_over.activate()
         self._sections.arrivals.activate()
         run_state, asleep = self._sections.run_state
+        # A TAP that was handed over is where it was, as far as the network is concerned.
+        stayed = {entry.device.path for entry in self.plan.transferred()} if self.plan else set()
+        self._machine.announce_arrival(stayed)
         self._machine.continue_as(run_state, asleep=asleep)
         if self._take_over is not None and self._stopped_at_ns is not None:
             # Both ends are on one host, and so on one monotonic clock.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -115,6 +115,9 @@ class DestinationMachine(Side, Protocol):
 
         `asleep`: the guest that is stopped slept before.
         """
+
+    def announce_arrival(self, but: Collection[str]) -> None:
+        """Let the NICs tell the network that they are here now, but those at the paths `but`."""
 
     def bug(self, error: Exception) -> str:
         """Record what nobody foresaw; returns a text for the other side."""

@@ -139,6 +139,7 @@ class FakeMachine:
     log: list[str] = field(default_factory=list)
     traced: list[tuple[str, str, int]] = field(default_factory=list)
     exit_status: int | None = None
+    stayed: list[str] | None = None
 
     def __post_init__(self) -> None:
         self.held: asyncio.Queue[str] = asyncio.Queue()
@@ -172,6 +173,9 @@ class FakeMachine:
         self.asleep = asleep
         self.log.append(f"continue {run_state}")
         self.state_name = run_state
+
+    def announce_arrival(self, but) -> None:
+        self.stayed = sorted(but)
 
     def resume_after_failure(self, run_state: str) -> None:
         self.log.append(f"resume {run_state}")

@@ -50,6 +50,15 @@ async def test_events_come_in_qemus_order(make_pair):
     assert pair.destination.log == ["setup", "active", "continue running", "completed"]
 
 
+async def test_who_has_not_moved_need_not_say_where_it_is(make_pair):
+    pair = await make_pair()
+    pair.listen()
+    pair.migrate(["nic1"])
+    await pair.ended()
+    assert pair.destination.stayed == [pair.destination.devices[1].path]
+    assert pair.source.stayed is None
+
+
 async def test_both_sides_can_trace_the_dialogue(make_pair):
     pair = await make_pair()
     pair.listen()

@@ -35,6 +35,7 @@ async def test_nothing_is_offered(pair, return_path):
     pair.migrate(hand_over=False)
     assert await pair.ended() == ("completed", "completed")
     assert "backend-transfer" not in pair.source.migration.query()
+    assert pair.destination.stayed == []
     assert pair.destination.memory.read(5000, 4) == b"kept"
     said = {what for _, what, _ in pair.source.traced} - {"section"}
     words = {"open-return-path", "ping", "pong", "shut"}
