@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qemu_sim.block.probing import probe
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi.opts import parse_bool
 from qemu_sim.qapi.sizes import parse_size
@@ -22,7 +23,6 @@ _CACHES: dict[str, dict[str, bool]] = {
 _NO_WRITE_BACK = ("directsync", "writethrough")
 _DISCARDS = {"unmap": "unmap", "on": "unmap", "ignore": "ignore", "off": "ignore"}
 _MEDIA = ("disk", "cdrom")
-_QCOW2_MAGIC = b"QFI\xfb"
 _FILE_DRIVERS = ("raw", "qcow2")
 _NULL_DRIVERS = ("null-co", "null-aio")
 _NULL_FILES = {f"{driver}://": driver for driver in _NULL_DRIVERS}
@@ -63,7 +63,7 @@ def read(values: Mapping[str, str]) -> dict[str, Any] | None:
         driver = driver or "raw"
         return {"driver": driver, "file": _null_file(values, path, driver), **common}
     if driver is None:
-        driver = _probe(path)
+        driver = probe(path)
     _check_keys(values, driver)
     return {"driver": driver, "file": _file(values, path), **common}
 
@@ -140,13 +140,3 @@ def _null_file(values: Mapping[str, str], path: str, driver: str) -> dict[str, A
 def _file(values: Mapping[str, str], path: str) -> dict[str, Any]:
     found = {"driver": "file", "filename": path}
     return {**found, "aio": values["aio"]} if "aio" in values else found
-
-
-def _probe(path: str) -> str:
-    """Guess the format by the file's first bytes."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(len(_QCOW2_MAGIC))
-    except OSError as error:
-        raise QMPError(f"Could not open '{path}': {error.strerror}") from None
-    return "qcow2" if start == _QCOW2_MAGIC else "raw"

@@ -11,6 +11,7 @@ from typing import Any
 
 from qemu_sim.block import qcow2_header, qcow2_snapshots
 from qemu_sim.block.node import Node
+from qemu_sim.block.probing import probe
 from qemu_sim.block.qcow2_clusters import Clusters
 from qemu_sim.errors import QMPError
 
@@ -102,7 +103,7 @@ class DriverQcow2(Node):
         path = self._full_backing()
         if path is None:
             return None
-        driver = self.header.backing_format or _probe(path)
+        driver = self.header.backing_format or _probed(path)
         return {"driver": driver, "file": {"driver": "file", "filename": path}}
 
     @property
@@ -168,11 +169,8 @@ class DriverQcow2(Node):
         return os.path.join(os.path.dirname(self.child.filename), name)
 
 
-def _probe(path: str) -> str:
-    """Guess the format of an image whose header does not name its backing file's."""
+def _probed(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            start = file.read(4)
-    except OSError:
+        return probe(path)
+    except QMPError:
         return "raw"  # opening it will say what is wrong
-    return "qcow2" if start == b"QFI\xfb" else "raw"

@@ -123,29 +123,35 @@ class Graph:
             old.users.remove(user)
         self._drop_unused(old)
 
-    def snapshot(self, node: Node, overlay: Node) -> Callable[[], None]:
-        """Have everybody who uses `node` use `overlay` above it; returns what undoes that.
-
-        Raises QMPError in QEMU's words.
-        """
+    def check_snapshot(self, node: Node) -> None:
+        """Raise QMPError in QEMU's words if nothing can be put above `node`."""
         for user in node.users:
             if isinstance(user, Node) and user.children.get("backing") is node:
                 raise QMPError(
                     f"Node '{node.name}' is busy: node is used as backing hd of '{user.name}'"
                 )
         node.check_free()
+
+    def snapshot(self, node: Node, overlay: Node) -> Callable[[], None]:
+        """Have everybody who uses `node` use `overlay` above it; returns what undoes that.
+
+        Raises QMPError in QEMU's words.
+        """
+        self.check_snapshot(node)
         if overlay.in_use or overlay is node:
             raise QMPError("The overlay is already in use")
         if overlay.backing is not None:
             raise QMPError("The overlay already has a backing image")
         if not overlay.HAS_BACKING:
             raise QMPError("The overlay does not support backing images")
-        given = overlay.options.get("backing")
+        given, was_read_only = overlay.options.get("backing"), node.read_only
         overlay.options["backing"] = node.name
         self.set_backing(overlay, node)
         self.replace(node, overlay)
+        node.set_read_only(True)
 
         def undo() -> None:
+            node.set_read_only(was_read_only)
             overlay.options["backing"] = given
             self.replace(overlay, node)
             self.set_backing(overlay, None)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
 Arguments = dict[str, Any]
+images_from = copying.chain
+_MIN_GRANULARITY, _MAX_GRANULARITY = 512, 64 << 20
 
 
 @command("blockdev-create")
@@ -38,21 +40,30 @@ def blockdev_create(machine: Machine, *, job_id: str, options: Arguments) -> Non
 @command("blockdev-backup", raw=True)
 def blockdev_backup(machine: Machine, arguments: Arguments) -> None:
     """Copy an image as it is now."""
-    _, start = prepare_backup(machine, arguments)
+    _, start = prepare_blockdev_backup(machine, arguments)
     start()
 
 
-def prepare_backup(machine: Machine, arguments: Arguments) -> tuple[Job, Callable[[], None]]:
+def prepare_blockdev_backup(
+    machine: Machine, arguments: Arguments
+) -> tuple[Job, Callable[[], None]]:
     """Return the job of blockdev-backup, and what starts it. Raises QMPError."""
+    drives, device, target = machine.board.drives, arguments["device"], arguments["target"]
+    nodes = drives.node_of(device, device), drives.node_of(target, target)
+    return prepare_backup(machine, arguments, *nodes)
+
+
+def prepare_backup(
+    machine: Machine, arguments: Arguments, source: Node, target: Node
+) -> tuple[Job, Callable[[], None]]:
+    """Return the job that copies `source`, and what starts it. Raises QMPError."""
     graph, sync = machine.board.graph, arguments["sync"]
-    source = machine.board.drives.node_of(arguments["device"], arguments["device"])
-    target = machine.board.drives.node_of(arguments["target"], arguments["target"])
     if "bitmap" in arguments:
         raise QMPError(f"Bitmap '{arguments['bitmap']}' could not be found")
     if sync in ("bitmap", "incremental"):
         raise QMPError(f"must provide a valid bitmap name for '{sync}' sync mode")
     if sync == "none":
-        raise QMPError("blockdev-backup with sync=none is not simulated by qemu-sim")
+        raise QMPError("a backup with sync=none is not simulated by qemu-sim")
     if source is target:
         raise QMPError("Source and target cannot be the same")
     source.check_free()
@@ -73,9 +84,25 @@ def prepare_backup(machine: Machine, arguments: Arguments) -> tuple[Job, Callabl
 @command("blockdev-mirror", raw=True)
 def blockdev_mirror(machine: Machine, arguments: Arguments) -> None:
     """Copy an image, and go over to the copy when a client says so."""
+    drives, device, target = machine.board.drives, arguments["device"], arguments["target"]
+    nodes = drives.node_of(device, device), drives.node_of(target, target)
+    start_mirror(machine, arguments, *nodes)
+
+
+def start_mirror(
+    machine: Machine,
+    arguments: Arguments,
+    source: Node,
+    target: Node,
+    *,
+    leaves: Node | None = None,
+) -> None:
+    """Start the job that copies `source`. Raises QMPError in QEMU's words.
+
+    `leaves` is what the copy stands on, once it is gone over to.
+    """
     graph, sync = machine.board.graph, arguments["sync"]
-    source = machine.board.drives.node_of(arguments["device"], arguments["device"])
-    target = machine.board.drives.node_of(arguments["target"], arguments["target"])
+    _check_mirror(graph, arguments)
     if sync in ("bitmap", "incremental"):
         raise QMPError(f"Sync mode '{sync}' not supported")
     source.check_free()
@@ -88,11 +115,26 @@ def blockdev_mirror(machine: Machine, arguments: Arguments) -> None:
 
     def settled() -> None:
         if job.pivots:
+            if leaves is not None:
+                graph.set_backing(target, leaves)
             graph.replace(source, target)
 
-    _hold(graph, job, source, target)
     job.settled.append(settled)
+    _hold(graph, job, source, target)
     job.start(work)
+
+
+def _check_mirror(graph: Graph, arguments: Arguments) -> None:
+    granularity = arguments.get("granularity", 0)
+    if granularity and not _MIN_GRANULARITY <= granularity <= _MAX_GRANULARITY:
+        raise QMPError("Parameter 'granularity' expects a value in range [512B, 64MB]")
+    if granularity & (granularity - 1):
+        raise QMPError("Parameter 'granularity' expects a power of 2")
+    if arguments.get("buf-size", 0) < 0:
+        raise QMPError("Invalid parameter 'buf-size'")
+    if "replaces" in arguments:
+        graph.node(arguments["replaces"])
+        raise QMPError("a mirror with 'replaces' is not simulated by qemu-sim")
 
 
 @command("block-stream", raw=True)

@@ -68,18 +68,12 @@ CHECKS: dict[str, Check] = {
     ),
     "blockdev-snapshot-delete-internal-sync": _drive_or_node("device"),
     "blockdev-snapshot-internal-sync": _drive_or_node("device"),
-    "blockdev-snapshot-sync": lambda machine, arguments: machine.board.drives.node_of(
-        arguments.get("device"), arguments.get("node-name")
-    ),
-    "change-backing-file": _drive_or_node("device"),
     "cxl-add-dynamic-capacity": _only_policy(
         "selection-policy", "prescriptive", "Selection policy not supported"
     ),
     "cxl-release-dynamic-capacity": _only_policy(
         "removal-policy", "prescriptive", "Removal policy not supported"
     ),
-    "drive-backup": _drive_or_node("device"),
-    "drive-mirror": _drive_or_node("device"),
     "dump-guest-memory": _dump,
     "nbd-server-add": _drive_or_node("device"),
     "nbd-server-remove": _export,

@@ -8,12 +8,13 @@ before it are undone in turn. Backups start when all actions are done.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.block import bitmap
+from qemu_sim.commands import block_files
 from qemu_sim.commands.block_core import bitmap_node
-from qemu_sim.commands.block_jobs import prepare_backup
+from qemu_sim.commands.block_jobs import prepare_blockdev_backup
 from qemu_sim.commands.refused import CHECKS
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
@@ -28,7 +29,7 @@ Commit = Callable[[], None]
 
 
 @command("transaction")
-def transaction(
+async def transaction(
     machine: Machine, *, actions: list[Arguments], properties: Arguments | None = None
 ) -> None:
     """Do all of the actions, or none."""
@@ -38,7 +39,7 @@ def transaction(
     commits: list[Commit] = []
     try:
         for action in actions:
-            undo, commit = _act(machine, action["type"], action["data"])
+            undo, commit = await _act(machine, action["type"], action["data"])
             undos.append(undo)
             commits.append(commit)
     except QMPError:
@@ -91,13 +92,14 @@ def block_dirty_bitmap_merge(machine: Machine, arguments: Arguments) -> None:
     _merge(machine, arguments)
 
 
-def _act(machine: Machine, kind: str, arguments: Arguments) -> tuple[Undo, Commit]:
+async def _act(machine: Machine, kind: str, arguments: Arguments) -> tuple[Undo, Commit]:
     act = _ACTIONS.get(kind)
     if act is None:
         if kind in CHECKS:
             CHECKS[kind](machine, arguments)
         raise QMPError(f"not simulated by qemu-sim: transaction of {kind}")
-    return act(machine, arguments)
+    done = act(machine, arguments)
+    return await done if isinstance(done, Awaitable) else done
 
 
 def _nothing() -> None:
@@ -156,8 +158,16 @@ def _snapshot(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
 
 
 def _backup(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
-    job, start = prepare_backup(machine, arguments)
+    job, start = prepare_blockdev_backup(machine, arguments)
     return job.give_up, start
+
+
+async def _backup_to_file(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    return await block_files.prepare_backup(machine, arguments)
+
+
+async def _snapshot_to_file(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    return await block_files.snapshot(machine, arguments), _nothing
 
 
 def _node(machine: Machine, name: str) -> Node:
@@ -171,7 +181,8 @@ def _find(machine: Machine, arguments: Arguments) -> tuple[Node, bitmap.Bitmap]:
     return node, node.bitmaps[name]
 
 
-_ACTIONS: dict[str, Callable[..., tuple[Undo, Commit]]] = {
+_Done = tuple[Undo, Commit]
+_ACTIONS: dict[str, Callable[[Machine, Arguments], _Done | Awaitable[_Done]]] = {
     "abort": _abort,
     "block-dirty-bitmap-add": _add,
     "block-dirty-bitmap-remove": _remove,
@@ -180,5 +191,7 @@ _ACTIONS: dict[str, Callable[..., tuple[Undo, Commit]]] = {
     "block-dirty-bitmap-clear": _clear,
     "block-dirty-bitmap-merge": _merge,
     "blockdev-snapshot": _snapshot,
+    "blockdev-snapshot-sync": _snapshot_to_file,
     "blockdev-backup": _backup,
+    "drive-backup": _backup_to_file,
 }

@@ -289,6 +289,10 @@ class Jobs:
         job = Job(self, id, kind, wishes)
         self._jobs[id] = job
         job.move("created")
+        if wishes.speed < 0:
+            self.forget(job)
+            job.move("null")
+            raise QMPError("Parameter 'speed' expects a non-negative value")
         return job
 
     def find(self, id: str) -> Job:

@@ -260,3 +260,72 @@ async def test_errors_are_qemus(run, name, arguments, kind, text):
     with pytest.raises(kind) as caught:
         await run(name, arguments)
     assert str(caught.value) == text
+
+
+async def test_a_snapshot_in_a_file_holds_what_is_written_from_then_on(run, machine, images, disk):
+    path = images / "snapshot"
+    given = {"node-name": "src", "snapshot-file": str(path), "snapshot-node-name": "over"}
+    await run("blockdev-snapshot-sync", given)
+    assert await inserted(run) == "over"
+    over = machine.board.graph.node("over")
+    over.write(0, b"new!")
+    assert over.read(0, 8) == b"new!data"
+    assert (images / "src").read_bytes()[:8] == b"datadata"
+    assert path.read_bytes()[:4] == b"QFI\xfb"
+
+
+async def test_a_snapshot_that_fails_leaves_no_node(run, machine, images, disk):
+    before = list(machine.board.graph.nodes)
+    given = {"node-name": "src", "snapshot-file": str(images / "x"), "snapshot-node-name": "over"}
+    actions = [{"type": "blockdev-snapshot-sync", "data": given}, {"type": "abort", "data": {}}]
+    with pytest.raises(QMPError, match="aborted"):
+        await run("transaction", {"actions": actions})
+    assert list(machine.board.graph.nodes) == before
+    assert await inserted(run) == "src"
+    assert not machine.board.graph.node("src").read_only
+
+
+async def test_a_mirror_into_a_file_takes_the_place_of_its_source(run, machine, images, disk):
+    target = images / "mirror"
+    given = {"job-id": "m", "device": "src", "target": str(target), "sync": "full"}
+    await run("drive-mirror", {**given, "node-name": "copy"})
+    await settle(machine)
+    await run("block-job-complete", {"device": "m"})
+    await settle(machine, "concluded")
+    assert await inserted(run) == "copy"
+    assert target.read_bytes() == (images / "src").read_bytes()
+    assert not machine.board.graph.node("copy").owned
+
+
+async def test_a_mirror_of_the_top_stands_on_what_its_source_stood_on(run, machine, images, disk):
+    given = {"node-name": "src", "snapshot-file": str(images / "a"), "snapshot-node-name": "top"}
+    await run("blockdev-snapshot-sync", given)
+    machine.board.graph.node("top").write(4, b"new!")
+    given = {"device": "top", "target": str(images / "b"), "sync": "top", "node-name": "copy"}
+    await run("drive-mirror", {"job-id": "m", **given})
+    await settle(machine)
+    await run("block-job-complete", {"device": "m"})
+    await settle(machine, "concluded")
+    copy = machine.board.graph.node("copy")
+    assert copy.read(0, 12) == b"datanew!data"
+    assert copy.backing is machine.board.graph.node("src")
+
+
+async def test_a_backup_into_a_file_is_closed_at_its_end(run, machine, images):
+    target = images / "backup"
+    before = list(machine.board.graph.nodes)
+    await run(
+        "drive-backup", {"job-id": "b", "device": "src", "target": str(target), "sync": "full"}
+    )
+    await settle(machine)
+    assert target.read_bytes() == (images / "src").read_bytes()
+    assert list(machine.board.graph.nodes) == before
+
+
+async def test_another_name_of_the_backing_file(run, machine, images, disk):
+    given = {"node-name": "src", "snapshot-file": str(images / "a"), "snapshot-node-name": "top"}
+    await run("blockdev-snapshot-sync", given)
+    given = {"device": "top", "image-node-name": "top", "backing-file": "/elsewhere"}
+    await run("change-backing-file", given)
+    assert b"/elsewhere" in (images / "a").read_bytes()[:65536]
+    assert machine.board.graph.node("top").backing is machine.board.graph.node("src")

@@ -122,6 +122,54 @@ blockdev-remove-medium {"id": "cd0"}
 query-block
 """
 
+FILES = r"""
+blockdev-add {"driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": "@/alone.qcow2"}}
+blockdev-add {"driver": "raw", "node-name": "src", "file": {"driver": "file", "filename": "@/raw.img"}}
+blockdev-snapshot-sync {"device": "q", "snapshot-file": "@/s1"}
+blockdev-snapshot-sync {"node-name": "q", "snapshot-file": "@/s1"}
+blockdev-snapshot-sync {"node-name": "q", "snapshot-file": "@/s1", "snapshot-node-name": "src"}
+blockdev-snapshot-sync {"node-name": "q", "snapshot-file": "/no/s1", "snapshot-node-name": "s1"}
+blockdev-snapshot-sync {"node-name": "q", "snapshot-file": "@/s1", "snapshot-node-name": "s1", "format": "raw"}
+blockdev-snapshot-sync {"node-name": "q", "snapshot-file": "@/s1", "snapshot-node-name": "s1", "format": "nope"}
+blockdev-snapshot-sync {"node-name": "q", "snapshot-file": "@/s1", "snapshot-node-name": "s1", "mode": "existing"}
+blockdev-snapshot-sync {"device": "drv1", "snapshot-file": "@/s1", "snapshot-node-name": "s1"}
+blockdev-snapshot-sync {"device": "drv1", "snapshot-file": "@/s2", "snapshot-node-name": "s2"}
+blockdev-snapshot-sync {"node-name": "s1", "snapshot-file": "@/s3", "snapshot-node-name": "s3"}
+query-named-block-nodes {"flat": true}
+change-backing-file {"device": "s2", "image-node-name": "nope", "backing-file": "x"}
+change-backing-file {"device": "s1", "image-node-name": "s1", "backing-file": "x"}
+change-backing-file {"device": "src", "image-node-name": "src", "backing-file": "x"}
+change-backing-file {"device": "src", "image-node-name": "s1", "backing-file": "x"}
+change-backing-file {"device": "s2", "image-node-name": "s1", "backing-file": "@/elsewhere"}
+query-named-block-nodes {"flat": true}
+transaction {"actions": [{"type": "blockdev-snapshot-sync", "data": {"device": "drv1", "snapshot-file": "@/s4", "snapshot-node-name": "s4"}}, {"type": "abort", "data": {}}]}
+query-named-block-nodes {"flat": true}
+drive-backup {"device": "nope", "target": "@/b", "sync": "full"}
+drive-backup {"job-id": "b", "device": "src", "target": "/no/b", "sync": "full"}
+drive-backup {"job-id": "b", "device": "src", "target": "@/b", "sync": "full", "format": "nope"}
+drive-backup {"job-id": "b", "device": "src", "target": "@/nope", "sync": "full", "mode": "existing", "format": "raw"}
+drive-backup {"job-id": "b", "device": "src", "target": "@/b", "sync": "full", "speed": -1}
+drive-backup {"job-id": "b", "device": "src", "target": "@/b", "sync": "full"}
+drive-backup {"job-id": "b", "device": "src", "target": "@/b", "sync": "full", "mode": "existing", "format": "raw"}
+drive-backup {"job-id": "b", "device": "src", "target": "@/b.qcow2", "sync": "top", "format": "qcow2"}
+transaction {"actions": [{"type": "drive-backup", "data": {"job-id": "b", "device": "src", "target": "@/t", "sync": "full"}}, {"type": "abort", "data": {}}]}
+query-named-block-nodes {"flat": true}
+drive-mirror {"device": "nope", "target": "@/m", "sync": "full"}
+drive-mirror {"job-id": "m", "device": "s1", "target": "@/m", "sync": "full"}
+drive-mirror {"job-id": "m", "device": "src", "target": "/no/m", "sync": "full"}
+drive-mirror {"job-id": "m", "device": "src", "target": "@/m", "sync": "full", "granularity": 100}
+drive-mirror {"job-id": "m", "device": "src", "target": "@/m", "sync": "full", "granularity": 1000}
+drive-mirror {"job-id": "m", "device": "src", "target": "@/m", "sync": "full", "buf-size": -1}
+drive-mirror {"job-id": "m", "device": "src", "target": "@/m", "sync": "full", "speed": -1}
+drive-mirror {"job-id": "m", "device": "src", "target": "@/m", "sync": "full", "node-name": "q"}
+drive-mirror {"job-id": "m", "device": "src", "target": "@/m", "sync": "none"}
+drive-mirror {"job-id": "m", "device": "src", "target": "@/m", "sync": "full", "node-name": "m"}
+drive-mirror {"job-id": "n", "device": "src", "target": "@/n", "sync": "full"}
+block-job-complete {"device": "m"}
+query-named-block-nodes {"flat": true}
+"""
+FILES_DRIVES = ("-drive", "if=none,id=drv1,file=@/top.qcow2,format=qcow2")
+
 
 class Talk:
     """One process on QMP over stdio, in a folder of its own that is called @ in texts."""
@@ -143,6 +191,8 @@ class Talk:
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
         found = [self._line(10)]
+        while found[-1].startswith("Formatting "):  # QEMU prints what it makes, on its stdout
+            found[-1] = self._line(10)
         while '"event"' in found[-1][:80] and not found[-1].startswith('{"return"'):
             found.append(self._line(10))
         if re.search("job|create|mirror|backup|stream|commit|device_del", name):
@@ -175,6 +225,7 @@ def prepare(folder):
     (folder / "copy.img").write_bytes(bytes(1 << 20))
     for arguments in (
         ["base.qcow2", "1M"],
+        ["alone.qcow2", "1M"],
         ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"],
     ):
         made = [QEMU_IMG, "create", "-q", "-f", "qcow2", *arguments]
@@ -205,8 +256,8 @@ def talks(tmp_path):
 
 @pytest.mark.parametrize(
     ("script", "arguments"),
-    [(NODES, ()), (JOBS, ()), (DRIVES, DEVICES)],
-    ids=["nodes", "jobs", "drives"],
+    [(NODES, ()), (JOBS, ()), (DRIVES, DEVICES), (FILES, FILES_DRIVES)],
+    ids=["nodes", "jobs", "drives", "files"],
 )
 def test_the_same_bytes_come_back(talks, script, arguments):
     real, ours = talks(arguments)

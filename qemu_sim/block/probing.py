@@ -1,0 +1,20 @@
+"""The format of an image that nobody names: a guess from its first bytes.
+
+QEMU: block.c (find_image_format)
+"""
+
+from __future__ import annotations
+
+from qemu_sim.errors import QMPError
+
+_QCOW2_MAGIC = b"QFI\xfb"
+
+
+def probe(path: str) -> str:
+    """Return the driver's name. Raises QMPError in QEMU's words."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_QCOW2_MAGIC))
+    except OSError as error:
+        raise QMPError(f"Could not open '{path}': {error.strerror}") from None
+    return "qcow2" if start == _QCOW2_MAGIC else "raw"

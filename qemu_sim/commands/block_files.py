@@ -1,0 +1,120 @@
+"""Snapshots and copies into image files that the client names by their path.
+
+QEMU: qapi/block-core.json, blockdev.c
+
+The other half of blockdev-snapshot, blockdev-mirror and blockdev-backup: here the image is
+made and opened, and closed when nobody needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qemu_sim.block import named_image
+from qemu_sim.commands import block_jobs
+from qemu_sim.commands.registry import command
+from qemu_sim.errors import QMPError
+
+if TYPE_CHECKING:
+    from qemu_sim.block.node import Node
+    from qemu_sim.machine.machine import Machine
+
+Arguments = dict[str, Any]
+
+
+@command("blockdev-snapshot-sync", raw=True)
+async def blockdev_snapshot_sync(machine: Machine, arguments: Arguments) -> None:
+    """Put a new image above another, in its place."""
+    await snapshot(machine, arguments)
+
+
+async def snapshot(machine: Machine, arguments: Arguments) -> Callable[[], None]:
+    """Do blockdev-snapshot-sync; returns what undoes it, but for the file."""
+    graph = machine.board.graph
+    node = machine.board.drives.node_of(arguments.get("device"), arguments.get("node-name"))
+    graph.check_snapshot(node)
+    given = {"format": "qcow2", **arguments}
+    image = named_image.read(given, "snapshot-file", node_name="snapshot-node-name")
+    if "node-name" in arguments and image.node_name is None:
+        raise QMPError("New overlay node-name missing")
+    if image.node_name in graph.nodes:
+        raise QMPError("New overlay node-name already in use")
+    overlay = await image.open(graph, node, node)
+    try:
+        return graph.snapshot(node, overlay)
+    except QMPError:
+        graph.disown(overlay)
+        raise
+
+
+@command("drive-mirror", raw=True)
+async def drive_mirror(machine: Machine, arguments: Arguments) -> None:
+    """Copy an image into a file, and go over to the copy when a client says so."""
+    source, sync = _root(machine, arguments["device"]), arguments["sync"]
+    image = named_image.read(arguments, "target", node_name="node-name")
+    below = {"full": None, "none": source}.get(sync, source.backing)
+    target = await image.open(machine.board.graph, source, below)
+    try:
+        block_jobs.start_mirror(machine, arguments, source, target, leaves=below)
+    except QMPError:
+        machine.board.graph.disown(target)
+        raise
+
+
+@command("drive-backup", raw=True)
+async def drive_backup(machine: Machine, arguments: Arguments) -> None:
+    """Copy an image as it is now into a file."""
+    _, start = await prepare_backup(machine, arguments)
+    start()
+
+
+async def prepare_backup(
+    machine: Machine, arguments: Arguments
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return what gives the job of drive-backup up, and what starts it. Raises QMPError."""
+    graph, sync = machine.board.graph, arguments["sync"]
+    source = machine.board.drives.node_of(arguments["device"], arguments["device"])
+    source.check_free()
+    image = named_image.read(arguments, "target", node_name="target-node")
+    below = {"top": source.backing, "none": source}.get(sync)
+    target = await image.open(graph, source, below)
+    try:
+        job, start = block_jobs.prepare_backup(machine, arguments, source, target)
+    except QMPError:
+        graph.disown(target)
+        raise
+
+    def give_up() -> None:
+        job.give_up()
+        graph.disown(target)
+
+    return give_up, start
+
+
+@command("change-backing-file")
+def change_backing_file(
+    machine: Machine, *, device: str, image_node_name: str, backing_file: str
+) -> None:
+    """Write another name of the backing file into an image."""
+    root = _root(machine, device)
+    image = machine.board.drives.node_of(None, image_node_name)
+    if image.backing is None:
+        raise QMPError("not allowing backing file change on an image without a backing file")
+    if image not in block_jobs.images_from(root):
+        raise QMPError(f"'{device}' and image file are not in the same chain")
+    was_read_only = image.read_only
+    image.set_read_only(False)
+    try:
+        image.set_backing(backing_file, image.TYPE)  # as if both had one format: QEMU says so
+    finally:
+        image.set_read_only(was_read_only)
+
+
+def _root(machine: Machine, device: str) -> Node:
+    """Return a node that nothing stands on, and no job works on. Raises QMPError."""
+    node = machine.board.drives.node_of(device, device)
+    stands_below = any(node in each.children.values() for each in machine.board.graph.listed())
+    if stands_below or node.busy_with is not None:
+        raise QMPError("Need a root block node")
+    return node
