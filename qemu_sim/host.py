@@ -9,11 +9,14 @@ before (front.py), and answer when the machine is complete.
 from __future__ import annotations
 
 import os
+import stat
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError, QMPError
 from qemu_sim.fds import Fd
+from qemu_sim.machine import unconnected
 from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
 from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.monitor_object import MonitorObject
@@ -99,7 +102,8 @@ class Host:
                 if driver is None:
                     raise QMPError("Parameter 'driver' is missing")
                 await board.add_device(driver, id, options, typed=given.typed, hotplug=False)
-        self._warn_of_globals()
+        board.chardevs.tell_wait = partial(self._tell_wait, "")
+        self._warn()
 
     def _add_object(self, given: Given) -> None:
         with given.blame():
@@ -132,6 +136,14 @@ class Host:
         self.machine.fdsets.add(Fd.duplicate(fd), set, opaque)
         os.set_inheritable(fd, False)
 
+    def _tell_wait(self, place: str, name: str) -> None:
+        self._front.say(f"{place}info: QEMU waiting for connection on: {name}")
+
+    def _warn(self) -> None:
+        for text in unconnected.warnings(self.machine.board):
+            self._front.say(f"warning: {text}")
+        self._warn_of_globals()
+
     def _warn_of_globals(self) -> None:
         options = self.machine.options
         if not options.globals:
@@ -146,9 +158,10 @@ class Host:
         backend = given.values["backend"]
         options = backend.get("data", {})
         address = options.get("addr", {})
-        fds = _inherited(address["data"]["str"]) if address.get("type") == "fd" else []
-        id = given.values["id"]
-        chardev = await self.machine.board.chardevs.add(backend["type"], id, options, fds)
+        fds = _inherited_socket(address["data"]["str"]) if address.get("type") == "fd" else []
+        chardevs, id = self.machine.board.chardevs, given.values["id"]
+        chardevs.tell_wait = partial(self._tell_wait, f"{given.source}: ")
+        chardev = await chardevs.add(backend["type"], id, options, fds)
         if "pty" in chardev.details:
             sys.stdout.write(f"char device redirected to {chardev.details['pty']} (label {id})\n")
             sys.stdout.flush()
@@ -160,6 +173,7 @@ class Host:
         chardevs = self.machine.board.chardevs
         with given.blame():
             chardev = MonitorChardev(id, backend, monitor, self._front.doors.get(id))
+            chardev.tell_wait = partial(self._tell_wait, f"{given.source}: ")
             for base in chardev.find_bases(chardevs):
                 chardevs.use(base, id)
             await chardev.open()
@@ -243,3 +257,14 @@ def _inherited(numbers: str | None) -> list[Fd]:
             raise QMPError(f"fd '{text}' is not open") from None
         fds.append(Fd(int(text)))
     return fds
+
+
+def _inherited_socket(number: str) -> list[Fd]:
+    """Own the socket of that number. Raises QMPError in QEMU's words for anything else."""
+    try:
+        is_socket = not number.isdigit() or stat.S_ISSOCK(os.fstat(int(number)).st_mode)
+    except OSError:
+        is_socket = False
+    if not is_socket:
+        raise QMPError(f"File descriptor '{number}' is not a socket")
+    return _inherited(number)

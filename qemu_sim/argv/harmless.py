@@ -57,6 +57,15 @@ def _nographic(reading: Reading, _source: str, _text: str) -> None:
     reading.configuration.nographic = True
 
 
+def _machine_property(name: str) -> Reader:
+    """Read an option that is short for one of -machine."""
+
+    def read(reading: Reading, _source: str, text: str) -> None:
+        reading.configuration.machine[name] = text
+
+    return read
+
+
 def _display(reading: Reading, source: str, text: str) -> None:
     with blame(source):
         values = _tree("display", text, "type")
@@ -168,10 +177,10 @@ READERS: dict[str, Reader] = {
     "seed": _seed,
     "k": nothing,
     "L": nothing,
-    "bios": nothing,
-    "kernel": nothing,
-    "initrd": nothing,
-    "append": nothing,
+    "bios": _machine_property("firmware"),
+    "kernel": _machine_property("kernel"),
+    "initrd": _machine_property("initrd"),
+    "append": _machine_property("append"),
     "smbios": nothing,
     "no-acpi": nothing,
     "no-hpet": nothing,

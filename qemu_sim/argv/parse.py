@@ -109,6 +109,9 @@ def _check_whole(reading: Reading) -> None:
     configuration = reading.configuration
     if "accel" in configuration.machine and configuration.accelerators:
         raise StartError('The -accel and "-machine accel=" options are incompatible')
+    for needing in ("append", "initrd"):
+        if needing in configuration.machine and "kernel" not in configuration.machine:
+            raise StartError(f"-{needing} only allowed with -kernel option")
     if configuration.daemonize:
         _check_daemon(reading)
     _check_stdio(configuration)

@@ -48,6 +48,7 @@ class Chardev:
         self._given = list(fds)
         self._logfile: Fd | None = None
         self.open_file: OpenFile = open_file  # a machine knows more paths
+        self.tell_wait: Callable[[str], None] = lambda _: None  # called with the address
         self.quiet = False  # whether its front end waits for a guest to open it
         self.version: Version = (11, 1, 0)  # the machine's, where there is one
 

@@ -98,6 +98,7 @@ class ChardevSocket(Chardev):
         else:
             self._use(await addresses.connect(self.address))
         if self.wait and self._connected is not None:
+            self.tell_wait(self.filename)
             await asyncio.shield(self._connected)
 
     async def take(self) -> Fd:

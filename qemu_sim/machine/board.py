@@ -150,6 +150,10 @@ class Board:
         self._claims.add(id)
         return self.netdevs[id]
 
+    def has_nic(self, id: str) -> bool:
+        """Whether a netdev leads to a NIC."""
+        return id in self._claims
+
     def claim_chardev(self, device_type: str, id: str) -> Chardev:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
         return self.chardevs.claim(device_type, id)

@@ -5,7 +5,7 @@ QEMU: chardev/char.c, chardev/char-fe.c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim import catalog
@@ -40,6 +40,7 @@ class Chardevs(Mapping[str, "Chardev"]):
         self._users: dict[str, list[str]] = {}
         self.deferred = options.incoming
         self.open_file = open_file  # replaced by what also knows descriptor sets
+        self.tell_wait: Callable[[str], None] = lambda _: None  # where a server waits for a client
         self.serial: Chardev | None = None  # what the first serial port leads to
 
     def __getitem__(self, id: str) -> Chardev:
@@ -110,6 +111,7 @@ class Chardevs(Mapping[str, "Chardev"]):
         """Make and open a chardev that owns `fds`. Raises QMPError in QEMU's words."""
         chardev = self.check(kind, id)(id, options, fds)
         chardev.open_file = self.open_file
+        chardev.tell_wait = self.tell_wait
         chardev.version = self._version
         try:
             for base in chardev.find_bases(self):

@@ -85,6 +85,7 @@ class MonitorChardev(Chardev):
         else:
             await self._monitor.open(address, server=server)
         if server and self.options.get("wait", False):
+            self.tell_wait(self.filename)
             await self._monitor.connected.wait()
 
     def find_bases(self, chardevs: Mapping[str, Chardev]) -> list[Chardev]:
