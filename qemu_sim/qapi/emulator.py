@@ -40,6 +40,11 @@ class Emulator:
             self.close()
             raise
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def execute(self, name: str, /, **arguments: Any) -> Any:
         """Run a command and return its result. Raises QMPError, EmulatorGone."""
         return self.execute_with(name, arguments)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from qemu_sim.testing import QMPError
+from qemu_sim.testing.listening import is_listening
 
 SHARED = ("-machine", "aux-ram-share=on")
 EVENTS = [{"capability": "events", "state": True}]
@@ -68,7 +69,7 @@ def succeed(disk_world, channels, wait):
             more = [word for one in incoming for word in ("-incoming", one)]
             argv = [*disk_world.argv(), *SHARED, *more, "-incoming", json.dumps(channels[1])]
             starting = pool.submit(disk_world.raw, *argv, name="destination")
-            wait(lambda: os.path.exists(path), "the destination waits")
+            wait(lambda: is_listening(path), "the destination waits")
             return starting
 
         yield start

@@ -6,15 +6,18 @@ so dirty in each pass.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from qemu_sim.qapi.emulator import Emulator
+from qemu_sim.testing.listening import is_listening
 
 QEMU = os.environ.get("QEMU_SIM_REAL_QEMU") or shutil.which("qemu-system-x86_64")
 pytestmark = pytest.mark.skipif(QEMU is None, reason="no qemu-system-x86_64 is installed")
@@ -106,6 +109,22 @@ class Move:
         self.source.capabilities(*capabilities)
         self.source.execute("migrate-set-parameters", **(parameters or {}))
         self.source.execute("migrate", uri=uri)
+        return until(self.source.ended, "the source's end")["status"]
+
+    def leave_ram(self, machine, arguments):
+        """Migrate to a destination that is made around the source's RAM; returns the status."""
+        there = {kind: str(self._directory / kind) for kind in ("main", "cpr")}
+        channels = [
+            {"channel-type": kind, "addr": {"transport": "socket", "type": "unix", "path": path}}
+            for kind, path in there.items()
+        ]
+        incoming = [word for each in channels for word in ("-incoming", json.dumps(each))]
+        argv = ("-nodefaults", "-machine", machine, "-m", "1", *arguments, *incoming)
+        with ThreadPoolExecutor() as pool:
+            starting = pool.submit(self._make_machine, *argv)
+            until(lambda: is_listening(there["cpr"]), "the destination waits")
+            self.source.execute("migrate", channels=channels)
+            self.destination = starting.result()
         return until(self.source.ended, "the source's end")["status"]
 
     def report(self):
@@ -211,6 +230,27 @@ def test_ram_of_a_backend_and_a_uuid(make_move):
     info = move.report()
     assert info["status"] == "completed"
     assert "mem" not in [each["name"] for each in info["x-sim-skipped"]["blocks"]]
+    assert move.memory(0, LOW) == move.source.memory(0, LOW)
+
+
+def memory_files(pid):
+    paths = [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
+    return {os.stat(path).st_ino for path in paths if "/memfd:" in os.readlink(path)}
+
+
+@pytest.mark.usefixtures("knows_cpr_transfer")
+def test_ram_that_stays_where_it_is(make_move):
+    more = ("-object", "memory-backend-memfd,id=mem,size=1M,share=on")
+    machine = "q35,memory-backend=mem,aux-ram-share=on"
+    move = make_move(machine, *more)
+    move.source.execute("migrate-set-parameters", mode="cpr-transfer")
+    assert move.leave_ram(machine, more) == "completed"
+    info = move.report()
+    assert info["status"] == "completed"
+    assert info["x-sim-skipped"]["blocks"] == []
+    assert move.destination.execute("query-status")["running"]
+    assert len(memory_files(move.destination.pid) & memory_files(move.source.qemu.pid)) == 1
+    assert move.memory(MARK, 2) == b"OK"
     assert move.memory(0, LOW) == move.source.memory(0, LOW)
 
 

@@ -5,14 +5,17 @@ It shows that the stream is framed as QEMU's is; of devices the two know nothing
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from qemu_sim.qapi.emulator import Emulator
+from qemu_sim.testing.listening import wait_for_listener
 
 QEMU = os.environ.get("QEMU_SIM_REAL_QEMU") or shutil.which("qemu-system-x86_64")
 pytestmark = pytest.mark.skipif(QEMU is None, reason="no qemu-system-x86_64 is installed")
@@ -99,3 +102,29 @@ def test_what_is_in_ram_arrives(machines, capabilities, parameters, uri, tmp_pat
     assert there == memory(source.execute, tmp_path / "here")
     assert destination.execute("query-status")["status"] == "paused"
     assert source.execute("query-status")["status"] == "postmigrate"
+
+
+@pytest.mark.usefixtures("knows_cpr_transfer")
+def test_ram_that_stays_where_it_is(make_machine, tmp_path):
+    """The real one is made around our RAM, by descriptor."""
+    shared = ("-machine", "q35,memory-backend=ram,aux-ram-share=on", "-m", "1")
+    shared += ("-object", "memory-backend-memfd,id=ram,size=1M,share=on")
+    channels = [
+        {"channel-type": kind, "addr": {"transport": "socket", "type": "unix", "path": path}}
+        for kind, path in (("main", f"{tmp_path}/main"), ("cpr", f"{tmp_path}/cpr"))
+    ]
+    incoming = [word for each in channels for word in ("-incoming", json.dumps(each))]
+    source = make_machine("-nodefaults", *shared)
+    source.execute("migrate-set-parameters", mode="cpr-transfer")
+    with ThreadPoolExecutor() as pool:
+        starting = pool.submit(Emulator, [QEMU, *BARE, *shared, "-S", *incoming])
+        wait_for_listener(f"{tmp_path}/cpr", TIMEOUT)
+        source.execute("migrate", channels=channels)
+        destination = starting.result()
+    try:
+        assert (ended(source), ended(destination)) == ("completed", "completed")
+        assert destination.execute("query-status")["status"] == "paused"
+        fds = f"/proc/{destination.pid}/fd"
+        assert any("guest-ram" in os.readlink(f"{fds}/{name}") for name in os.listdir(fds))
+    finally:
+        destination.close()
