@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from qemu_sim.machine.qom_node import Node
 from qemu_sim.qapi.pool import Pool
@@ -19,38 +20,53 @@ _DEVICE = re.compile(r"(/machine/unattached/device\[)(\d+)\]")
 _CHILD = "child<"
 
 
+class _Record(NamedTuple):
+    """What is known of one object: types and values of its properties, types of its children."""
+
+    path: str
+    kinds: dict[str, str]
+    values: dict[str, Any]
+    children: dict[str, str]
+
+
 def grow(machine: Node, tree: Pool, cpus: int, known: Container[str]) -> None:
     """Add what the record has below /machine, for a machine with that many CPUs.
 
     The objects at the paths `known` are not what was recorded, and stay as they are.
     """
     nodes = {machine.path: machine}
-    for recorded in tree:
-        properties = tree.get(recorded) or []
-        node = nodes.get(_renumbered(recorded, cpus))
+    for record in _records(tree, cpus):
+        node = nodes.get(record.path)
         if node is None:
             continue  # another object is there
-        node.kinds = {_name(node, each["name"], cpus): each["type"] for each in properties}
+        node.kinds = record.kinds
         if node is not machine:  # whose values are those of its own type and options
-            node.values = {
-                each["name"]: _value(each["value"], cpus) for each in properties if "value" in each
-            } | node.values
-        for name, kind in _children(node, properties, cpus).items():
+            node.values = record.values | node.values
+        for name, kind in record.children.items():
             child = node.children.get(name) or node.add(name, kind)
             if child.qom_type == kind and child.path not in known:
                 nodes[child.path] = child
 
 
-def _children(node: Node, properties: list[dict[str, Any]], cpus: int) -> dict[str, str]:
-    return {
-        _name(node, each["name"], cpus): each["type"][len(_CHILD) : -1]
-        for each in properties
-        if each["type"].startswith(_CHILD) and not each["name"].startswith("peripheral")
-    }
+@lru_cache(maxsize=2)  # libvirt reads several hundred properties, one at a time
+def _records(tree: Pool, cpus: int) -> list[_Record]:
+    return [_record(_renumbered(path, cpus), tree.get(path) or [], cpus) for path in tree]
 
 
-def _name(node: Node, name: str, cpus: int) -> str:
-    return _renumbered(f"{node.path}/{name}", cpus).rpartition("/")[2]
+def _record(path: str, properties: list[dict[str, Any]], cpus: int) -> _Record:
+    def name(each: dict[str, Any]) -> str:
+        return _renumbered(f"{path}/{each['name']}", cpus).rpartition("/")[2]
+
+    return _Record(
+        path,
+        {name(each): each["type"] for each in properties},
+        {each["name"]: _value(each["value"], cpus) for each in properties if "value" in each},
+        {
+            name(each): each["type"][len(_CHILD) : -1]
+            for each in properties
+            if each["type"].startswith(_CHILD) and not each["name"].startswith("peripheral")
+        },
+    )
 
 
 def _value(value: Any, cpus: int) -> Any:
