@@ -14,7 +14,8 @@ _PAUSE = 0.005  # seconds; the table of sockets cannot be waited for
 
 def is_listening(path: str) -> bool:
     """Whether a socket of this network namespace listens: its file exists a moment before."""
-    with open("/proc/net/unix") as table:
+    # Of a name, any bytes will do.
+    with open("/proc/net/unix", errors="surrogateescape") as table:
         return any(
             line.split()[3] == _SO_ACCEPTCON and line.endswith(f" {path}\n") for line in table
         )
