@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd, close_all
+from qemu_sim.host_path import host_path
 
 OpenFile = Callable[[str, int], Fd]
 Version = tuple[int, int, int]
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 def open_file(path: str, flags: int) -> Fd:
     """Open a file of the host. Raises QMPError `Could not open '…': …`."""
     try:
-        return Fd(os.open(path, flags | os.O_CLOEXEC, 0o666))
+        return Fd(os.open(host_path(path), flags | os.O_CLOEXEC, 0o666))
     except OSError as error:
         raise QMPError(f"Could not open '{path}': {error.strerror}") from None
 

@@ -9,11 +9,11 @@ here is encrypted, so nothing asks for it afterwards.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from qemu_sim.backends.object import Object, Place
 from qemu_sim.errors import QMPError
+from qemu_sim.host_path import host_path
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\n\r]*")
 # What a client reads of members that nobody gave. QEMU 7.2 also tells that it has loaded it.
@@ -54,7 +54,8 @@ def _content(options: dict[str, Any]) -> bytes:
         raise QMPError("Either 'file' or 'data' must be provided")
     path = str(options["file"])
     try:
-        return Path(path).read_bytes()
+        with open(host_path(path), "rb") as file:
+            return file.read()
     except IsADirectoryError as error:
         raise _unreadable(path, "Error reading", error) from error
     except OSError as error:
@@ -62,5 +63,7 @@ def _content(options: dict[str, Any]) -> bytes:
 
 
 def _unreadable(path: str, step: str, error: OSError) -> QMPError:
-    quoted = f"\N{LEFT DOUBLE QUOTATION MARK}{path}\N{RIGHT DOUBLE QUOTATION MARK}"  # GLib's
+    # GLib does not take the bytes of U+0000 for text.
+    shown = path.replace("\0", "\ufffd\ufffd")
+    quoted = f"\N{LEFT DOUBLE QUOTATION MARK}{shown}\N{RIGHT DOUBLE QUOTATION MARK}"  # GLib's
     return QMPError(f"Unable to read {path}: {step} file {quoted}: {error.strerror}")

@@ -10,8 +10,10 @@ from typing import Any
 
 from qemu_sim.block import qcow2_header
 from qemu_sim.block.graph import Graph
+from qemu_sim.block.image_file import resize
 from qemu_sim.block.node import Node
 from qemu_sim.errors import QMPError
+from qemu_sim.host_path import host_path
 
 _FILE_OPTIONS = frozenset({"driver", "filename", "size", "nocow"})
 _QCOW2_OPTIONS = frozenset(
@@ -45,11 +47,11 @@ async def create(graph: Graph, options: dict[str, Any]) -> None:
 async def _create_file(_graph: Graph, options: dict[str, Any]) -> None:
     path, size = options["filename"], options["size"]
     try:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        number = os.open(host_path(path), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise QMPError(f"Could not create '{path}': {error.strerror}") from None
     try:
-        os.ftruncate(number, size)
+        resize(number, size)
     except OSError as error:
         raise QMPError(f"Could not resize file: {error.strerror}") from None
     finally:

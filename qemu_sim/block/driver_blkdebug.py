@@ -15,6 +15,7 @@ from qemu_sim.block.node import Node
 from qemu_sim.block.rules import check_rules
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
+from qemu_sim.host_path import host_path
 from qemu_sim.io.readable import readable
 
 _READ_SIZE = 65536
@@ -56,7 +57,7 @@ class DriverBlkdebug(Node):
 async def _read(path: str) -> bytes:
     """Return all that the file holds, a FIFO's too. Raises QMPError in QEMU's words."""
     try:
-        fd = Fd(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+        fd = Fd(os.open(host_path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except OSError as error:
         raise QMPError(f"Could not open '{path}': {error.strerror}") from None
     with fd:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from qemu_sim.block.image_file import open_image
+from qemu_sim.block.image_file import open_image, resize
 from qemu_sim.block.node import Node
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
@@ -64,7 +64,7 @@ class DriverFile(Node):
     def resize(self, size: int) -> None:
         """Truncate or extend the file."""
         try:
-            os.ftruncate(self.fd.fileno(), size)
+            resize(self.fd.fileno(), size)
         except OSError as error:
             raise QMPError(f"Failed to resize the file: {error.strerror}") from None
 

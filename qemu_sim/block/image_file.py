@@ -10,6 +10,10 @@ import stat
 
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
+from qemu_sim.host_path import host_path
+
+_SECTOR = 512
+_BLOCK = 4096  # block/file-posix.c (MAX_BLOCKSIZE)
 
 
 def open_image(path: str, *, read_only: bool, auto_read_only: bool) -> tuple[Fd, bool]:
@@ -28,10 +32,21 @@ def open_image(path: str, *, read_only: bool, auto_read_only: bool) -> tuple[Fd,
         raise _failed(path, error) from None
 
 
+def resize(fd: int, size: int) -> None:
+    """Truncate or extend the open file. Raises OSError.
+
+    QEMU writes the first block of an empty file, so that its alignment can be found out.
+    """
+    was_empty = not os.fstat(fd).st_size
+    os.ftruncate(fd, size)
+    if was_empty and size:
+        os.pwrite(fd, bytes(_SECTOR if size < _BLOCK else _BLOCK), 0)
+
+
 def _open(path: str, read_only: bool) -> Fd:
     # A FIFO must not block, and is refused below.
     mode = os.O_RDONLY if read_only else os.O_RDWR
-    fd = Fd(os.open(path, mode | os.O_CLOEXEC | os.O_NONBLOCK))
+    fd = Fd(os.open(host_path(path), mode | os.O_CLOEXEC | os.O_NONBLOCK))
     if not stat.S_ISREG(os.fstat(fd.fileno()).st_mode):
         directory = stat.S_ISDIR(os.fstat(fd.fileno()).st_mode)
         fd.close()

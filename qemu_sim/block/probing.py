@@ -6,6 +6,7 @@ QEMU: block.c (find_image_format)
 from __future__ import annotations
 
 from qemu_sim.errors import QMPError
+from qemu_sim.host_path import host_path
 
 _QCOW2_MAGIC = b"QFI\xfb"
 
@@ -13,7 +14,7 @@ _QCOW2_MAGIC = b"QFI\xfb"
 def probe(path: str) -> str:
     """Return the driver's name. Raises QMPError in QEMU's words."""
     try:
-        with open(path, "rb") as file:
+        with open(host_path(path), "rb") as file:
             start = file.read(len(_QCOW2_MAGIC))
     except OSError as error:
         raise QMPError(f"Could not open '{path}': {error.strerror}") from None

@@ -14,6 +14,7 @@ from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.commands.registry import command
 from qemu_sim.devices.virtio_balloon_pci import VirtioBalloonPci
 from qemu_sim.errors import DeviceNotActive, QMPError
+from qemu_sim.host_path import host_path
 from qemu_sim.machine.cpu_properties import has_cpus
 from qemu_sim.qapi.glib_order import ordered
 
@@ -133,7 +134,7 @@ def memsave(
 
 def _save_memory(machine: Machine, start: int, size: int, filename: str) -> None:
     try:
-        with open(filename, "wb") as file:
+        with open(host_path(filename), "wb") as file:
             _write_memory(machine, start, size, file)
     except (OSError, OverflowError) as error:
         if isinstance(error, OSError) and error.filename is not None:

@@ -9,8 +9,10 @@ import stat
 from typing import Any, NamedTuple
 
 from qemu_sim.errors import QMPError
+from qemu_sim.host_path import host_path
 from qemu_sim.io.credentials import peer_credentials
 
+_NUL = os.fsdecode(host_path("\0"))  # as the kernel tells it
 _UNIX_PATH_MAX = 107  # sizeof(sun_path) - 1, Linux include/uapi/linux/un.h
 _UINT32_MAX = (1 << 32) - 1
 _INET_NOT_SIMULATED = ("keep-alive", "mptcp")
@@ -25,13 +27,14 @@ class UnixAddress(NamedTuple):
     tight: bool = True
 
     @property
-    def name(self) -> str | bytes:
+    def name(self) -> bytes:
         """The name that a socket is bound to. Raises QMPError for one that is too long."""
-        if len(os.fsencode(self.path)) > _UNIX_PATH_MAX:
+        path = host_path(self.path)
+        if len(path) > _UNIX_PATH_MAX:
             raise QMPError(f"UNIX socket path '{self.path}' is too long")
         if not self.abstract:
-            return self.path
-        name = b"\0" + os.fsencode(self.path)
+            return path
+        name = b"\0" + path
         return name if self.tight else name.ljust(_UNIX_PATH_MAX + 1, b"\0")
 
     def to_qapi(self) -> dict[str, Any]:
@@ -272,7 +275,7 @@ def bound_address(sock: socket.socket) -> dict[str, Any]:
     """Return the QAPI SocketAddress a listening socket really has (port 0 resolved)."""
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
-        return {"path": name, "type": "unix"}
+        return {"path": name.replace(_NUL, "\0"), "type": "unix"}
     if sock.family == socket.AF_VSOCK:
         return {"port": str(name[1]), "cid": str(name[0]), "type": "vsock"}
     family = {"ipv4": True} if sock.family == socket.AF_INET else {"ipv6": True}
@@ -349,8 +352,8 @@ def _vsock_target(address: VsockAddress) -> tuple[int, int]:
 def _remove_socket(path: str) -> None:
     """Remove a stale socket, but never a file of another kind."""
     try:
-        if stat.S_ISSOCK(os.lstat(path).st_mode):
-            os.unlink(path)
+        if stat.S_ISSOCK(os.lstat(host_path(path)).st_mode):
+            os.unlink(host_path(path))
     except FileNotFoundError:
         pass
 

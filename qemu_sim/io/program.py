@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd, open_descriptors
+from qemu_sim.host_path import host_path
 
 # Python ignores these, and what is ignored stays so in a new program.
 _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -31,8 +32,8 @@ def start(arguments: Sequence[str]) -> tuple[Fd, Fd]:
     with output, input_:
         try:
             pid = os.posix_spawn(
-                os.path.abspath(arguments[0]),  # no search in PATH
-                list(arguments),
+                os.path.abspath(host_path(arguments[0])),  # no search in PATH
+                [host_path(argument) for argument in arguments],
                 os.environ,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, input_.fileno(), 0),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
+from qemu_sim.host_path import host_path
 from qemu_sim.io import any_channel
 from qemu_sim.migration.transport import Awaited, Opened
 
@@ -61,7 +62,7 @@ class FileTransport:
         if member is not None:
             return member
         try:
-            return Fd(os.open(self.filename, flags | os.O_CLOEXEC, 0o600))
+            return Fd(os.open(host_path(self.filename), flags | os.O_CLOEXEC, 0o600))
         except OSError as error:
             verb = "create" if flags & os.O_CREAT else "open"
             raise QMPError(f"Could not {verb} '{self.filename}': {error.strerror}") from None
