@@ -94,7 +94,7 @@ class Host:
                 options = self._checked("netdev_add", given)
                 fds = _inherited(options.get("fd") or options.get("fds"))
                 await board.add_netdev(options.pop("type"), options.pop("id"), options, fds)
-        self._check_memory()
+        self._make_numa()
         for given in configuration.devices:
             with given.blame():
                 options = dict(given.values)
@@ -202,8 +202,17 @@ class Host:
             return schema.check_arguments(command, given.values)
         return schema.check_keyval(command, given.values)
 
+    def _make_numa(self) -> None:
+        """Describe the NUMA nodes; unless a client may still do so, they and RAM are complete."""
+        for given in self._configuration.numa:
+            with given.blame():
+                self.machine.numa.apply(self._checked("set-numa-node", given))
+        if self.machine.is_initialized:
+            self._check_memory()
+
     def _check_memory(self) -> None:
         try:
+            self.machine.complete_numa()
             _ = self.machine.memory
         except QMPError as error:
             raise StartError(str(error)) from None

@@ -9,7 +9,18 @@ argument, so that `-version -nonsense` is an error.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from qemu_sim.argv import drive, harmless, machine, monitors, parts, ports, process, qtest, table
+from qemu_sim.argv import (
+    drive,
+    harmless,
+    machine,
+    monitors,
+    numa,
+    parts,
+    ports,
+    process,
+    qtest,
+    table,
+)
 from qemu_sim.argv.reading import Asked, Reader, Reading, not_simulated
 from qemu_sim.argv.report import Report
 from qemu_sim.machine.configuration import Configuration, MonitorSpec, StartError
@@ -24,6 +35,7 @@ def _readconfig(reading: Reading, source: str, text: str) -> None:
 READERS: dict[str, Reader] = {
     "readconfig": _readconfig,
     **machine.READERS,
+    **numa.READERS,
     **parts.READERS,
     **drive.READERS,
     **monitors.READERS,

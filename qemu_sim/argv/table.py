@@ -31,6 +31,7 @@ SIMULATED: dict[str, Option] = {
     "enable-kvm": (None, "report KVM as the accelerator"),
     "smp": ("[cpus=]n[,maxcpus=n][,sockets=n][,dies=n][,cores=n][,threads=n]", "number of CPUs"),
     "m": ("[size=]megs[,slots=n,maxmem=size]", "size of guest RAM"),
+    "numa": ("node|dist|cpu|hmat-lb|hmat-cache[,prop=value[,...]]", "NUMA nodes"),
     "name": ("[guest=]name[,process=name][,debug-threads=on|off]", "name of the guest"),
     "uuid": ("uuid", "UUID of the machine"),
     "global": ("driver.property=value", "default of a device property"),
@@ -111,7 +112,7 @@ UNSIMULATED = {
     ),
     **dict.fromkeys(
         (
-            *("numa", "set", "mem-path", "fda", "fdb", "hda", "hdb", "hdc", "hdd", "cdrom"),
+            *("set", "mem-path", "fda", "fdb", "hda", "hdb", "hdc", "hdd", "cdrom"),
             *("mtdblock", "sd", "fsdev", "virtfs", "iscsi", "usbdevice", "spice"),
             *("acpitable", "tpmdev", "pflash", "shim", "dtb", "fw_cfg", "debugcon"),
             *("gdb", "d", "D", "dfilter", "xen-domid", "loadvm", "option-rom", "icount", "echr"),

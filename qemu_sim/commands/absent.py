@@ -48,7 +48,6 @@ ABSENT: dict[str, str | tuple[str, str]] = {
     "replay-break": "setting the breakpoint is allowed only in play mode",
     "replay-seek": "replay must be enabled to seek",
     "set-cpu-topology": "CPU topology change is not supported on this target",
-    "set-numa-node": "The command is permitted only before the machine has been created",
     "set-vcpu-dirty-limit": "dirty page limit feature requires KVM with accelerator property "
     "'dirty-ring-size' set'",
     "sev-inject-launch-secret": "SEV not enabled for guest",

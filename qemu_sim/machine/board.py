@@ -69,6 +69,7 @@ class Board:
         self.deferred = options.incoming
         # Which netdev a machine that waits for a migration leaves unopened.
         self.opens_late: Callable[[Netdev], bool] = lambda _: True
+        self.ram_backends: list[MemoryBackend] = []  # of NUMA nodes
         self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
         self.make_failover: Callable[[], Failover]
         self.find_cpu_slot: Callable[[str, Mapping[str, Any]], int]
@@ -353,8 +354,22 @@ class Board:
         self._anonymous += 1
         return f"{_ANONYMOUS}/device[{self._anonymous - 1}]"
 
+    def _join(self, backends: list[MemoryBackend]) -> GuestMemory:
+        """Return RAM that stands for several backends, into which nobody can look."""
+        if len(backends) > 1 and any(backend.memory.shared for backend in backends):
+            raise QMPError("RAM in several shared memory backends is not simulated by qemu-sim")
+        for backend in backends:
+            if backend.taken:
+                raise QMPError(f"memory backend '{backend.id}' is used multiple times")
+            backend.taken = True
+        if len(backends) == 1:
+            return backends[0].memory
+        return GuestMemory(self._options.memory_size, shared=False)
+
     def _make_memory(self) -> GuestMemory:
         options = self._options
+        if self.ram_backends:
+            return self._join(self.ram_backends)
         if options.memory_backend is None:
             return GuestMemory(options.memory_size, shared=False)
         found = self.objects.get(options.memory_backend)

@@ -97,6 +97,7 @@ class Configuration:
         "netdevs",
         "nodefaults",
         "nographic",
+        "numa",
         "objects",
         "parallels",
         "pidfile",
@@ -135,6 +136,7 @@ class Configuration:
         self.serials: list[str | None] = []
         self.parallels: list[str | None] = []
         self.devices: list[Given] = []
+        self.numa: list[Given] = []
         self.globals: list[Given] = []
         self.add_fds: list[Given] = []
         self.incoming: Given | None = None

@@ -48,6 +48,7 @@ class CPUs:
         self._options = options
         self._devices = devices
         self._threads: dict[int, Sleeper] = {}
+        self.nodes: dict[int, int] = {}  # NUMA nodes by the CPUs' numbers, where that is said
 
     def possible(self) -> list[CPU]:
         """Return every CPU that the machine could have, by number."""
@@ -90,6 +91,9 @@ class CPUs:
             apic_id = (apic_id << (count - 1).bit_length()) + at
         if number < self._options.topology.cpus or number in self._plugged():
             raise QMPError(f"CPU[{number}] with APIC ID {apic_id} exists")
+        node = self._place(number).get("node-id", 0)
+        if properties.get("node-id", -1) not in (-1, node):
+            raise QMPError(f"invalid node-id, must be {node}")
         return number
 
     def close(self) -> None:
@@ -102,15 +106,23 @@ class CPUs:
         """CPUs that are devices, the oldest first."""
         return {each.cpu_number: each for each in self._devices if each.cpu_number is not None}
 
-    def _place(self, index: int) -> dict[str, int]:
+    @property
+    def has_implicit_node(self) -> bool:
+        """Whether QEMU makes a NUMA node by itself, for memory that may be plugged."""
+        return not self.nodes and bool(self._options.properties.get("memory", {}).get("slots"))
+
+    def _place(self, number_of_cpu: int) -> dict[str, int]:
         place = {}
+        index = number_of_cpu
         for level, member in _IDS.items():
             count = self._options.topology.levels.get(level, 1)
             index, number = (0, index) if level == "sockets" else divmod(index, count)
             if count > 1 or level not in _OFTEN_ONE:
                 place[member] = number
-        if self._options.properties.get("memory", {}).get("slots"):
-            place["node-id"] = 0  # memory hotplug makes QEMU create a NUMA node
+        if number_of_cpu in self.nodes:
+            place["node-id"] = self.nodes[number_of_cpu]
+        elif self.has_implicit_node:
+            place["node-id"] = 0
         return place
 
     def _thread_name(self, index: int) -> str | None:

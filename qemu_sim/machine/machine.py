@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.migration_settings import MigrationSettings
+    from qemu_sim.machine.numa import Numa
     from qemu_sim.machine.options import MachineOptions
     from qemu_sim.migration.capabilities import Capabilities
     from qemu_sim.migration.dialects.dialect import Dialect
@@ -101,6 +102,24 @@ class Machine:
         return schema.rejecting(options.rejected)
 
     @cached_property
+    def numa(self) -> Numa:
+        """The NUMA nodes that a client describes."""
+        from qemu_sim.machine.numa import Numa  # noqa: PLC0415 - few machines have some
+
+        return Numa(self)
+
+    @property
+    def has_numa(self) -> bool:
+        """Whether a client has described any."""
+        return "numa" in vars(self) and bool(self.numa.nodes)
+
+    def complete_numa(self) -> None:
+        """Check the nodes, if there are any, and take RAM from theirs. Raises QMPError."""
+        if self.has_numa:
+            self.numa.complete()
+            self.board.ram_backends = self.numa.backends
+
+    @cached_property
     def migration(self) -> Migration:
         """The migration from here or to here, or none yet."""
         from qemu_sim.migration.migration import Migration  # noqa: PLC0415 - not at a start
@@ -150,6 +169,13 @@ class Machine:
         """End the phase of --preconfig, and start."""
         if self.is_initialized:
             raise QMPError("The command is permitted only before machine initialization")
+        try:
+            self.complete_numa()
+            _ = self.memory
+        except QMPError as error:
+            _log.error("%s", error)
+            self.exit(1)
+            return
         self.is_initialized = True
         await self.start()
 

@@ -137,4 +137,4 @@ def _is_flat(command: str, options: Mapping[str, Any]) -> bool:
     """Whether QEMU reads the option that stands for `command` as flat QemuOpts."""
     if command == "netdev_add":
         return options.get("type") not in _KEYVAL_NETDEVS
-    return command == "object-add"
+    return command in ("object-add", "set-numa-node")

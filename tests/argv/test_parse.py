@@ -218,7 +218,7 @@ def test_our_own_settings_are_collected():
     ("line", "error"),
     [
         ("-sd a", "-sd a: not simulated by qemu-sim"),
-        ("-numa node", "-numa node: not simulated by qemu-sim"),
+        ("-sd b", "-sd b: not simulated by qemu-sim"),
         ("-display gtk", "-display gtk: not simulated by qemu-sim"),
         ("-vga std", "-vga std: not simulated by qemu-sim"),
         ("-net nic", "-net nic: not simulated by qemu-sim"),
