@@ -130,6 +130,8 @@ class Host:
         except (QMPError, MigrationError) as error:
             raise StartError(str(error)) from None
         self.machine.admission.listening = predecessor.close
+        # No TAP comes this way: one that cannot be opened ends the start, before the source stops.
+        self.machine.board.opens_late = lambda netdev: netdev.TYPE != "tap"
 
     def _add_fd(self, fd: int, set: int, opaque: str | None = None) -> None:
         """Keep a duplicate, as QEMU does: one descriptor may be put in several sets."""

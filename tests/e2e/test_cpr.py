@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from qemu_sim.testing import QMPError
-from qemu_sim.testing.listening import is_listening
+from qemu_sim.testing import QMPError, StartFailed
+from qemu_sim.testing.listening import wait_for_listener
 
 SHARED = ("-machine", "aux-ram-share=on")
 EVENTS = [{"capability": "events", "state": True}]
@@ -60,7 +60,7 @@ def transferring(disk_world):
 
 
 @pytest.fixture
-def succeed(disk_world, channels, wait):
+def succeed(disk_world, channels):
     """Start a destination; returns the future that it is, until a source has come."""
     path = channels[1]["addr"]["path"]
     with ThreadPoolExecutor() as pool:
@@ -69,7 +69,7 @@ def succeed(disk_world, channels, wait):
             more = [word for one in incoming for word in ("-incoming", one)]
             argv = [*disk_world.argv(), *SHARED, *more, "-incoming", json.dumps(channels[1])]
             starting = pool.submit(disk_world.raw, *argv, name="destination")
-            wait(lambda: is_listening(path), "the destination waits")
+            wait_for_listener(path, 10)
             return starting
 
         yield start
@@ -108,6 +108,24 @@ def test_a_destination_that_fails_leaves_the_source_running(
     transferring.wait_event("MIGRATION", status="failed")
     assert statuses(transferring) == ["setup", "failing", "failed"]
     disk_world.moves_blocks(transferring)
+
+
+def test_a_tap_is_not_left_to_the_next_process(net_world, tmp_path, channels):
+    """It opens its own, and finds it busy before the source has stopped."""
+    source = net_world.source(*SHARED)
+    source.execute("migrate-set-capabilities", capabilities=EVENTS)
+    source.execute("migrate-set-parameters", mode="cpr-transfer")
+    with ThreadPoolExecutor() as pool:
+        incoming = [word for each in channels for word in ("-incoming", json.dumps(each))]
+        starting = pool.submit(net_world.raw, *net_world.argv(), *SHARED, *incoming)
+        wait_for_listener(channels[1]["addr"]["path"], 10)
+        source.execute("migrate", channels=channels)
+        with pytest.raises(StartFailed, match=r"/dev/net/tun \(tap0\): Device or resource busy"):
+            starting.result()
+    source.wait_event("MIGRATION", status="failed")
+    assert statuses(source) == ["setup", "failing", "failed"]
+    assert source.execute("query-migrate")["error-desc"].startswith("Failed to connect to")
+    net_world.served_by(source)
 
 
 def test_ram_that_only_this_process_has_is_told(make_machine, channels):
