@@ -152,6 +152,7 @@ async def _read(source: _Source, fds: dict[_Key, Fd]) -> None:
             fd.close()
             raise WireError(f"two descriptors of the name {key[0]}")
         fds[key] = fd
+    await cpr.read_tail(source)
 
 
 def _accept(channel: dict[str, Any], *, check_peer: bool) -> socket.socket:

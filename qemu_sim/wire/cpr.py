@@ -75,6 +75,16 @@ async def read_entry(reader: Reader) -> tuple[str, int] | None:
         return name, await vmstream.read_u32(reader)
 
 
+async def read_tail(reader: Reader) -> None:
+    """Read what follows the last descriptor, if anything does. Raises WireError."""
+    try:
+        kind = await reader.read(1)
+    except WireError:  # an older QEMU ends here
+        return
+    if kind != TAIL[1:2] or await reader.read(len(TAIL) - 2) != TAIL[2:]:
+        raise WireError("devices that were left with RAM are not simulated by qemu-sim")
+
+
 async def read_number(reader: Reader) -> int:
     """Read a descriptor that is a number."""
     return await vmstream.read_u32(reader)

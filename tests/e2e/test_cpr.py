@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -138,6 +140,31 @@ def test_ram_that_only_this_process_has_is_told(make_machine, channels):
     with pytest.raises(QMPError, match=words):
         machine.execute("migrate", channels=channels)
     assert machine.execute("query-migrate")["blocked-reasons"] == [words]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_waits_for_a_predecessor_can_be_killed(channels, number):
+    argv = ["-machine", "none", "-incoming", "defer", "-incoming", json.dumps(channels[1])]
+    waiting = subprocess.Popen([sys.executable, "-m", "qemu_sim", *argv])
+    wait_for_listener(channels[1]["addr"]["path"], 10)
+    waiting.send_signal(number)
+    assert waiting.wait(10) == -number
+
+
+def test_a_daemon_is_ready_when_its_predecessor_came(transferring, channels, disk_world, tmp_path):
+    incoming = [word for each in channels for word in ("-incoming", json.dumps(each))]
+    argv = [*disk_world.argv(), *SHARED, *incoming, "-daemonize", "-pidfile", f"{tmp_path}/pid"]
+    starting = subprocess.Popen([sys.executable, "-m", "qemu_sim", *argv])
+    wait_for_listener(channels[1]["addr"]["path"], 10)
+    assert starting.poll() is None
+    transferring.execute("migrate", channels=channels)
+    transferring.wait_event("MIGRATION", status="completed")
+    assert starting.wait(10) == 0
+    daemon = int((tmp_path / "pid").read_text())
+    try:
+        assert ram_files(daemon) == ram_files(transferring.pid)
+    finally:
+        os.kill(daemon, signal.SIGTERM)
 
 
 class Monitor:

@@ -254,6 +254,7 @@ def test_what_needs_a_process(make_machine, qemu_sim_mode, tmp_path):
         ["-name", "a,process=b"],
         ["-sim", "fault=die"],
         ["-sim", "fault=refuse,fault=die@stopped"],
+        ["-incoming", "cpr,addr.transport=socket,addr.type=unix,addr.path=x"],
     ):
         with pytest.raises(StartFailed, match="needs a process of its own"):
             make_machine(*argv)

@@ -27,6 +27,7 @@ async def names(reader):
     while (key := await cpr.read_entry(reader)) is not None:
         assert await reader.read(1) == vmstream.FD_BYTE
         found.append(key)
+    await cpr.read_tail(reader)
     return found
 
 
@@ -39,6 +40,15 @@ def test_a_recorded_state_is_read():
         ("pc.rom", 0),
         ("ram", 0),
     ]
+
+
+def test_the_end_of_an_older_state():
+    assert run(names(BytesReader(RECORDED[:8] + b"\0"))) == []
+
+
+def test_a_device_that_was_left_is_refused():
+    with pytest.raises(WireError, match=r"^devices that were left with RAM are not simulated"):
+        run(names(BytesReader(RECORDED[:8] + cpr.TAIL[:-1] + b"\1")))
 
 
 def test_what_is_written_is_what_qemu_writes():
