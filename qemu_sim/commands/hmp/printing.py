@@ -24,12 +24,13 @@ def print_(_session: Session, fmt: Format, val: int) -> str:
         case "u":
             return f"{unsigned}\n"
         case "c":
-            return f"'{_character(unsigned & 0xFF)}'\n"
+            return f"'{character(unsigned & 0xFF)}'\n"
     return f"{val}\n"
 
 
-def _character(code: int) -> str:
-    character = chr(code)
-    if character in _ESCAPES:
-        return _ESCAPES[character]
-    return character if " " <= character <= "~" else f"\\x{code:02x}"
+def character(code: int) -> str:
+    """Return the character of a code as C would write it."""
+    printed = chr(code)
+    if printed in _ESCAPES:
+        return _ESCAPES[printed]
+    return printed if " " <= printed <= "~" else f"\\x{code:02x}"

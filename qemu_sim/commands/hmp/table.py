@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Run = Callable[..., Any]
 
 _MODULES = (
-    *("block", "control", "info", "info_block", "info_machine", "info_migrate"),
+    *("block", "control", "dumping", "info", "info_block", "info_machine", "info_migrate"),
     *("info_migration", "migration", "parts", "printing", "qom"),
 )
 _NAME = re.compile(r"\s*([^\s/]+)\s*")

@@ -16,7 +16,7 @@ PROFILES = ("7.2", "11.1")
 NOT_SIMULATED = {
     *("boot_set", "dump-guest-memory", "dumpdtb", "gdbserver", "gpa2hpa", "gpa2hva", "gva2gpa"),
     *("i", "log", "logfile", "mce", "mouse_set", "o", "pcie_aer_inject_error", "qemu-io"),
-    *("stopcapture", "sum", "sync-profile", "trace-event", "wavcapture", "x", "xp"),
+    *("stopcapture", "sync-profile", "trace-event", "wavcapture"),
     *("info mtree", "info ramblock", "info trace-events"),
 }
 ONLY = {"7.2": {"singlestep"}, "11.1": {"one-insn-per-tb"}}
