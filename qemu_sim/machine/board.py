@@ -263,6 +263,9 @@ class Board:
         `typed`: the properties are JSON, not strings of a command line. Raises QMPError in
         QEMU's words.
         """
+        from qemu_sim.devices import aliases  # noqa: PLC0415 - many machines have no device
+
+        kind = aliases.type_of(kind)
         is_primary = "failover_pair_id" in given
         if is_primary and self.failover.hides(kind, id, given, typed=typed):
             return None
