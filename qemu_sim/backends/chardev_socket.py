@@ -121,7 +121,7 @@ class ChardevSocket(Chardev):
         if self._listener is not None:
             self._listen(self._listener)
         elif self._pause:
-            self._call()
+            self._call(self._pause)
 
     def send(self, data: bytes) -> None:
         """Send `data` over the connection, if there is one that no front end has taken."""
@@ -225,13 +225,15 @@ class ChardevSocket(Chardev):
             asyncio.get_running_loop().remove_reader(self._watched.fileno())
             self._watched = None
 
-    def _call(self) -> None:
-        """Connect as soon as the other end is there."""
+    def _call(self, pause: float = 0) -> None:
+        """Connect as soon as the other end is there, but not before a pause."""
         loop = asyncio.get_running_loop()
         self._connected = loop.create_future()
-        self._calling = loop.create_task(self._keep_calling())
+        self._calling = loop.create_task(self._keep_calling(pause))
 
-    async def _keep_calling(self) -> None:
+    async def _keep_calling(self, pause: float) -> None:
+        if pause:
+            await asyncio.sleep(pause)
         assert not isinstance(self.address, addresses.FdAddress)
         told = False
         while True:

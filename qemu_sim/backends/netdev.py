@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.virtio.memory import GuestMemory
 
+Version = tuple[int, int, int]
+Emit = Callable[[str, dict[str, Any]], None]
 Receive = Callable[[int, bytes], None]
 """Gets the queue pair and one Ethernet frame, without a virtio-net header."""
 
@@ -43,11 +45,19 @@ class Netdev:
         self.queues = 1
         self.link_up = True
         self.neighbours: Mapping[str, Netdev] = {}  # all netdevs of the machine, by ID
+        self.version: Version = (11, 1, 0)  # the machine's, where there is one
+        self.emit: Emit = lambda _name, _data: None  # told each event, where there are clients
         self._given = list(fds)
 
     def attach(self, chardev: Chardev, memory: GuestMemory) -> None:
         """Use the chardev that the option `chardev` names, and guest RAM."""
         raise NotImplementedError
+
+    @property
+    def info(self) -> str:
+        """What `info network` shows of it after its type."""
+        shown = (name for name in ("ifname", "chardev") if name in self.options)
+        return ",".join(f"{name}={self.options[name]}" for name in shown)
 
     @property
     def is_open(self) -> bool:

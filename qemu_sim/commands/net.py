@@ -25,12 +25,19 @@ async def netdev_add(machine: Machine, monitor: Monitor, arguments: dict[str, An
     options = dict(arguments)
     type, id = options.pop("type"), options.pop("id")
     check_id(id)
-    fds = named_fds(monitor, options.get("fd") or options.get("fds"))
+    fds = named_fds(monitor, options.get("fd") or options.get("fds") or _named(options))
     try:
         await machine.board.add_netdev(type, id, options, fds)
     except BaseException:
         close_all(fds)
         raise
+
+
+def _named(options: dict[str, Any]) -> str | None:
+    """Return the name that stands for the socket of a dgram netdev, if it is no number."""
+    local = options.get("local", {})
+    name: str | None = local.get("str") if local.get("type") == "fd" else None
+    return None if name is None or name.isdigit() else name
 
 
 @command("netdev_del")

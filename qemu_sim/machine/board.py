@@ -70,6 +70,7 @@ class Board:
         # Which netdev a machine that waits for a migration leaves unopened.
         self.opens_late: Callable[[Netdev], bool] = lambda _: True
         self.ram_backends: list[MemoryBackend] = []  # of NUMA nodes
+        self.emit: Callable[[str, dict[str, Any]], None] = lambda _name, _data: None  # told events
         self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
         self.make_failover: Callable[[], Failover]
         self.find_cpu_slot: Callable[[str, Mapping[str, Any]], int]
@@ -233,6 +234,7 @@ class Board:
             raise QMPError(f"Duplicate ID '{id}'")
         netdev: Netdev = made(id, options, fds)
         netdev.neighbours = self.netdevs
+        netdev.version, netdev.emit = self._place.version, self.emit
         try:
             if "chardev" in options:
                 netdev.attach(self._claim_for_netdev(options["chardev"], id), self.memory)

@@ -130,9 +130,7 @@ def _nic(name: str, nic: VirtioNetPCI, netdevs: dict[str, Netdev]) -> Iterator[s
 
 
 def _netdev(netdev: Netdev) -> str:
-    shown = {name: netdev.options[name] for name in ("ifname", "chardev") if name in netdev.options}
-    details = "".join(f",{name}={value}" for name, value in shown.items())
-    return f"{netdev.id}: index=0,type={netdev.TYPE}{details}"
+    return f"{netdev.id}: index=0,type={netdev.TYPE},{netdev.info}"
 
 
 @hmp("info cpus")
