@@ -332,3 +332,26 @@ def test_the_example_of_the_readme_runs(run):
     tests = [block for block in blocks if "def test_" in block]
     assert tests
     run("\n".join(tests), passed=sum(block.count("def test_") for block in tests))
+
+
+def test_a_failed_test_shows_its_own_lines(run):
+    result = run(
+        """
+        def test_refused(machine):
+            machine.execute("query-stat")
+
+        async def test_refused_async(machine):
+            await machine.aio.execute("query-stat")
+
+        def test_waiting(machine):
+            machine.wait_event("STOP", timeout=0.01)
+
+        def test_no_start(make_machine):
+            make_machine("-M", "q36")
+        """,
+        failed=4,
+    )
+    text = result.stdout.str()
+    assert "machine = <SimMachine 'vm0'>" in text
+    shown = set(re.findall(r"(?m)^\S*?(\w+)\.py:\d+: ", text))
+    assert shown == {"test_a_failed_test_shows_its_own_lines"}

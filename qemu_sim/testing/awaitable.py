@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qemu_sim.testing.loop_thread import LoopThread
     from qemu_sim.testing.machine import SimMachine
     from qemu_sim.testing.reports import Outcome
+__tracebackhide__ = True  # pytest: a failed test shows its own lines
 
 
 class AwaitableMachine:

@@ -19,6 +19,7 @@ from qemu_sim.testing.machine import SimMachine
 
 MODES = ("in-process", "daemon")
 _LONGEST_DIRECTORY = 80  # leaves 27 of the 107 bytes of a socket path for names
+__tracebackhide__ = True  # pytest: a failed test shows its own lines
 
 
 class MachineFactory:

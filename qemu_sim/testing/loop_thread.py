@@ -10,8 +10,15 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from qemu_sim.testing.client import MachineEnded, QMPError
+from qemu_sim.testing.launch import StartFailed
+
 THREAD_NAME = "qemu-sim"
 _GRACE = 5.0  # seconds beyond a call's own limit before its loop counts as stuck
+
+# What a machine tells a test; how that came from one thread to the other is of no interest.
+_TOLD = (QMPError, MachineEnded, StartFailed)
+__tracebackhide__ = True  # pytest: a failed test shows its own lines
 
 _T = TypeVar("_T")
 
@@ -32,14 +39,20 @@ class LoopThread:
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
             return future.result(timeout + _GRACE)
-        except TimeoutError:
+        except TimeoutError as error:
             if future.cancel():
                 raise TimeoutError("the event loop of the machines is stuck") from None
-            raise
+            raise error.with_traceback(None) from None
+        except _TOLD as error:
+            raise error.with_traceback(None) from None
 
     async def wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Await `coroutine` from another event loop."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return await asyncio.wrap_future(future)
+        except (*_TOLD, TimeoutError) as error:
+            raise error.with_traceback(None) from None
 
     def close(self) -> list[str]:
         """End the thread; returns a line for each task and error that was left on it."""

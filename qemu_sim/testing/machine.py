@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qemu_sim.testing.reports import GuestDevice, MigrationReport, Outcome
 
 _T = TypeVar("_T")
+__tracebackhide__ = True  # pytest: a failed test shows its own lines
 
 
 class SimMachine:
@@ -43,6 +44,10 @@ class SimMachine:
         self._thread = thread
         self._machine = machine
         self._closed = False
+
+    def __repr__(self) -> str:
+        """Return what pytest shows of a fixture."""
+        return f"<SimMachine '{self.name}'>"
 
     @property
     def name(self) -> str:
