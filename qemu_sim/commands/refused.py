@@ -1,6 +1,6 @@
 """Commands that find what they are given, and go no further: what they would do is not simulated.
 
-QEMU: blockdev.c, block/export/export.c, blockdev-nbd.c, dump/dump.c, hw/cxl, migration/colo.c
+QEMU: blockdev.c, block/export/export.c, blockdev-nbd.c, hw/cxl, migration/colo.c
 
 So a wrong name gets QEMU's own answer, and only a right one is told what is missing here.
 """
@@ -45,11 +45,6 @@ def _only_policy(key: str, policy: str, text: str) -> Check:
     return check
 
 
-def _dump(_machine: Machine, arguments: Arguments) -> None:
-    if not arguments["protocol"].startswith(("file:", "fd:")):
-        raise QMPError("parameter 'protocol' must start with 'file:' or 'fd:'")
-
-
 def _no_server(_machine: Machine, _arguments: Arguments) -> None:
     raise QMPError("NBD server not running")
 
@@ -74,7 +69,6 @@ CHECKS: dict[str, Check] = {
     "cxl-release-dynamic-capacity": _only_policy(
         "removal-policy", "prescriptive", "Removal policy not supported"
     ),
-    "dump-guest-memory": _dump,
     "nbd-server-add": _drive_or_node("device"),
     "nbd-server-remove": _export,
     "nbd-server-stop": _no_server,

@@ -36,6 +36,11 @@ class Execution:
         """Whether the guest runs."""
         return self._run_state.running
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the guest is not stopped."""
+        return self._run_state.live
+
     async def start(self) -> None:
         """Start the guest (RESUME). Raises QMPError in QEMU's words."""
         state = self._run_state

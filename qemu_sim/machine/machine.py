@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.admission import Admission
+    from qemu_sim.machine.core_dump import CoreDump
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.migration_settings import MigrationSettings
@@ -138,6 +139,13 @@ class Machine:
 
         return Admission(self)
 
+    @cached_property
+    def core_dump(self) -> CoreDump:
+        """The last dump of guest memory."""
+        from qemu_sim.machine.core_dump import CoreDump  # noqa: PLC0415 - few are ever dumped
+
+        return CoreDump(self)
+
     @property
     def capabilities(self) -> Capabilities:
         """Migration capabilities."""
@@ -232,6 +240,8 @@ class Machine:
         """Give back everything the machine holds."""
         if "migration" in vars(self):
             await self.migration.close()
+        if "core_dump" in vars(self):
+            self.core_dump.close()
         self.jobs.close()
         self.board.close()
         self.cpus.close()

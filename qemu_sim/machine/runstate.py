@@ -15,8 +15,11 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "inmigrate": frozenset(
         {"running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown", "finish-migrate"}
     ),
-    "running": frozenset({"paused", "finish-migrate", "shutdown", "suspended"}),
-    "suspended": frozenset({"running", "paused", "finish-migrate", "shutdown", "prelaunch"}),
+    "running": frozenset({"paused", "finish-migrate", "shutdown", "suspended", "save-vm"}),
+    "suspended": frozenset(
+        {"running", "paused", "finish-migrate", "shutdown", "prelaunch", "save-vm"}
+    ),
+    "save-vm": frozenset({"running", "suspended", "prelaunch", "paused"}),
     "paused": frozenset({"running", "suspended", "finish-migrate", "postmigrate", "prelaunch"}),
     "finish-migrate": frozenset(
         {"running", "suspended", "paused", "postmigrate", "prelaunch", "shutdown"}

@@ -18,7 +18,6 @@ IDLE_QUERIES = (
     "query-cryptodev",
     "query-current-machine",
     "query-display-options",
-    "query-dump",
     "query-dump-guest-memory-capability",
     "query-firmware-log",
     "query-gic-capabilities",
