@@ -53,6 +53,10 @@ def main(argv: list[str] | None = None) -> int:
     except StartError as error:
         for text in error.args:
             report.say(text)
+        if "-qtest" in arguments:
+            from qemu_sim.qtest.hang_up import hang_up  # noqa: PLC0415 - only tests need it
+
+            hang_up(arguments)
         return 1
 
 

@@ -59,3 +59,27 @@ def test_a_start_that_fails_is_seen_by_the_test_program(folder):
                 assert program.recv(100) == b""
             assert started.wait(20) == 1
             assert b"'nonsense' is not a valid device model name" in started.stderr.read()
+
+
+@pytest.mark.parametrize("wrong", ["-nonsense", "-nic socket,fd=4", "-M nonsense"])
+def test_a_command_line_that_is_refused_is_seen_by_the_test_program(folder, wrong):
+    paths = [f"{folder}/qtest.sock", f"{folder}/qtest.qmp"]
+    listeners = [socket.socket(socket.AF_UNIX) for _ in paths]
+    for listener, path in zip(listeners, paths, strict=True):
+        listener.bind(path)
+        listener.listen(1)
+        listener.settimeout(20)
+    chardev = f"socket,path={paths[1]},id=char0"
+    command = [sys.executable, "-P", "-m", "qemu_sim", "-qtest", f"unix:{paths[0]}"]
+    ended = subprocess.run(
+        [*command, "-chardev", chardev, "-mon", "chardev=char0,mode=control", *wrong.split()],
+        check=False,
+        capture_output=True,
+        timeout=20,
+    )
+    assert ended.returncode == 1
+    for listener in listeners:
+        with listener, listener.accept()[0] as program:
+            program.settimeout(20)
+            while program.recv(1000):
+                """A monitor may have greeted."""
