@@ -13,6 +13,7 @@ from typing import Any
 
 from qemu_sim.block import drive_options, statistics
 from qemu_sim.block.graph import Graph, HoldsNode
+from qemu_sim.block.histograms import Histograms
 from qemu_sim.block.limits import RATES
 from qemu_sim.block.node import Node
 from qemu_sim.errors import DeviceNotFound, QMPError
@@ -31,6 +32,7 @@ class Drive(HoldsNode):
         self.shares_write = False
         self.limits: dict[str, int] = {}
         self.group: str | None = None
+        self.histograms = Histograms()
         if node is not None:
             self.insert(node)
 
@@ -92,7 +94,7 @@ class Drive(HoldsNode):
 
     def count(self) -> dict[str, Any]:
         """Return the BlockStats."""
-        found = {"device": self.name, **statistics.of_drive(self.node)}
+        found = {"device": self.name, **statistics.of_drive(self.node, self.histograms)}
         return found if self.device is None else {**found, "qdev": self.device}
 
     def _limits(self) -> dict[str, Any]:

@@ -33,13 +33,23 @@ class HoldsNode:
 class Graph:
     """The nodes, in the order in which they got their names."""
 
-    def __init__(self, objects: Mapping[str, Any]) -> None:
-        """`objects` are the machine's, by ID: throttle groups may be among them."""
+    def __init__(self, objects: Mapping[str, Any], *, active: bool = True) -> None:
+        """`objects` are the machine's, by ID: throttle groups may be among them.
+
+        `active`: the images are this process's, and not those of one that migrates here.
+        """
         self.nodes: dict[str, Node] = {}
         self._objects = objects
         self._generated = 0
+        self._active = active
 
     # What clients ask.
+
+    def set_all_active(self, *, active: bool) -> None:
+        """Take all images into use, or leave them to another process."""
+        self._active = active
+        for node in self.nodes.values():
+            node.active = active
 
     async def add(self, options: Options) -> Node:
         """Open a tree of nodes; its root is the client's. Raises QMPError in QEMU's words."""
@@ -251,6 +261,8 @@ class Graph:
         if name in self.nodes:
             raise QMPError(f"Duplicate nodes with node-name='{name}'")
         node.name = name
+        if not (node.active and self._active):
+            node.set_active(active=False)
         self.nodes[name] = node
 
     def _drop_unused(self, node: Node) -> None:

@@ -43,6 +43,8 @@ class Node:
         self.children: dict[str, Node] = {}
         self.users: list[object] = []
         self.owned = False
+        self.active: bool = options.get("active", True)
+        """Whether this process may use the image, and no other."""
         self.height = 1
         self.write_threshold = 0
         self.busy_with: str | None = None
@@ -71,6 +73,12 @@ class Node:
     def backing(self) -> Node | None:
         """The node whose data shows through, a filter's too; None where there is none."""
         return self.child if self.IS_FILTER else self.children.get("backing")
+
+    def set_active(self, *, active: bool) -> None:
+        """Change `active`, of all it is made of, too."""
+        self.active = active
+        for child in self.children.values():
+            child.set_active(active=active)
 
     def check_free(self) -> None:
         """Raise QMPError in QEMU's words while a job works on it."""
@@ -216,7 +224,7 @@ class Node:
             "node-name": self.name,
             "ro": self.read_only,
             "drv": self.TYPE,
-            "active": True,
+            "active": self.active,
             "encrypted": False,
             "children": [
                 {"child": role, "node-name": child.name}

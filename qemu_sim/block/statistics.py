@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qemu_sim.block.histograms import Histograms
 from qemu_sim.block.node import Node
 
 _KINDS = ("rd", "wr", "unmap", "flush", "zone_append")
@@ -38,7 +39,8 @@ def of_node(node: Node, *, below_drive: bool) -> dict[str, Any]:
     return found
 
 
-def of_drive(node: Node | None) -> dict[str, Any]:
+def of_drive(node: Node | None, histograms: Histograms) -> dict[str, Any]:
     """Return the BlockStats of a drive, without its names."""
     found = of_node(node, below_drive=True) if node is not None else {}
-    return found | {"stats": {**_ZERO, "account_invalid": True, "account_failed": True}}
+    counts = {**_ZERO, **histograms.to_qapi()}
+    return found | {"stats": {**counts, "account_invalid": True, "account_failed": True}}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qemu_sim.block.node import Node
     from qemu_sim.machine.machine import Machine
 
+_NO_BIN_SINCE = (11, 0)
+
 
 @command("blockdev-add", raw=True)
 async def blockdev_add(machine: Machine, arguments: dict[str, Any]) -> None:
@@ -96,6 +98,23 @@ def block_set_io_throttle(machine: Machine, arguments: dict[str, Any]) -> None:
     drive.limits = io_limits.checked(arguments)
     if drive.limits:
         drive.group = arguments.get("group") or drive.group or drive.name or drive.device
+
+
+@command("block-latency-histogram-set", raw=True)
+def block_latency_histogram_set(machine: Machine, arguments: dict[str, Any]) -> None:
+    """Say which latencies of a drive are counted together."""
+    drive = find_drive(machine, None, arguments["id"])
+    drive.histograms.set(arguments, takes_none=machine.version < _NO_BIN_SINCE)
+
+
+@command("blockdev-set-active")
+def blockdev_set_active(machine: Machine, *, active: bool, node_name: str | None = None) -> None:
+    """Say whether this process may use a node's image, or all."""
+    graph = machine.board.graph
+    if node_name is None:
+        graph.set_all_active(active=active)
+    else:
+        graph.node(node_name).set_active(active=active)
 
 
 def find_drive(machine: Machine, device: str | None, id: str | None) -> Drive:

@@ -109,6 +109,7 @@ def start_mirror(
     if source is target:
         raise QMPError("Can't mirror node into itself")
     job = _make(machine, "mirror", arguments, source)
+    job.copy_mode = arguments.get("copy-mode", job.copy_mode)
 
     async def work(job: Job) -> None:
         await copying.mirror(job, source, target, sync)

@@ -27,6 +27,12 @@ def query_block_jobs(machine: Machine) -> Any:
     return shape.answer(machine.schema.by_name, "query-block-jobs", found)
 
 
+@command("block-job-change", raw=True)
+def block_job_change(machine: Machine, arguments: dict[str, Any]) -> None:
+    """Have a mirror wait for its target with each write of a guest that writes nothing."""
+    machine.jobs.find_block_job(arguments["id"]).change(arguments["copy-mode"])
+
+
 @command("job-cancel")
 def job_cancel(machine: Machine, *, id: str) -> None:
     """End a job, whatever it has done so far."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.commands.block_core import bitmap_node, find_drive
+from qemu_sim.commands.block_core import bitmap_node
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
 
@@ -57,10 +57,6 @@ def _not_while_running(machine: Machine, _arguments: Arguments) -> None:
 CHECKS: dict[str, Check] = {
     "block-export-add": _node,
     "block-export-del": _export,
-    "block-job-change": lambda machine, arguments: machine.jobs.find_block_job(arguments["id"]),
-    "block-latency-histogram-set": lambda machine, arguments: find_drive(
-        machine, None, arguments["id"]
-    ),
     "blockdev-snapshot-delete-internal-sync": _drive_or_node("device"),
     "blockdev-snapshot-internal-sync": _drive_or_node("device"),
     "cxl-add-dynamic-capacity": _only_policy(

@@ -84,7 +84,7 @@ class Board:
         """The block nodes."""
         from qemu_sim.block.graph import Graph  # noqa: PLC0415 - many machines have no disk
 
-        return Graph(self.objects)
+        return Graph(self.objects, active=not self.deferred)
 
     @cached_property
     def drives(self) -> Drives:
@@ -92,6 +92,11 @@ class Board:
         from qemu_sim.block.drive import Drives  # noqa: PLC0415 - many machines have no disk
 
         return Drives(self.graph)
+
+    def activate_images(self, *, active: bool) -> None:
+        """Take all images into use, or leave them to the machine on the other side."""
+        if "graph" in vars(self):
+            self.graph.set_all_active(active=active)
 
     # What devices ask for.
 

@@ -23,10 +23,12 @@ _VERBS = {
     "pause": ("created", "running", "paused", "ready", "standby"),
     "resume": ("created", "running", "paused", "ready", "standby"),
     "set-speed": ("created", "running", "paused", "ready", "standby"),
+    "change": ("created", "running", "paused", "ready", "standby"),
     "complete": ("ready",),
     "finalize": ("pending",),
     "dismiss": ("concluded",),
 }
+_ACTIVE = "write-blocking"  # the copy mode in which a guest's writes wait for both sides
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 _PAUSED = {"running": "paused", "ready": "standby"}
 _GOES_ON = {paused: status for status, paused in _PAUSED.items()}
@@ -53,6 +55,7 @@ class Job:
         self.is_block = wishes.is_block
         self.auto_finalize = wishes.auto_finalize
         self.auto_dismiss = wishes.auto_dismiss
+        self.copy_mode = "background"  # of a mirror
         self.status = "undefined"
         self.done, self.total = 0, 1
         self._speed = wishes.speed
@@ -104,6 +107,15 @@ class Job:
         if is_faster and self._sleep is not None:
             self._sleep.ring()
 
+    def change(self, copy_mode: str) -> None:
+        """Mirror in that mode from now on. Raises QMPError in QEMU's words."""
+        self.check("change")
+        if self.kind != "mirror":
+            raise QMPError("Job type does not support change")
+        if copy_mode not in (self.copy_mode, _ACTIVE):
+            raise QMPError(f"Change to copy mode '{copy_mode}' is not implemented")
+        self.copy_mode = copy_mode
+
     def describe(self) -> dict[str, Any]:
         """Return the JobInfo."""
         found = {
@@ -117,16 +129,17 @@ class Job:
 
     def describe_block_job(self) -> dict[str, Any]:
         """Return the BlockJobInfo."""
+        is_ready = self.status in ("ready", "standby")
         return {
             **self._turn(),
             "busy": self.status == "running",
             "paused": not self._may_run.is_set(),
-            "ready": self.status in ("ready", "standby"),
+            "ready": is_ready,
             "status": self.status,
             "io-status": "ok",
             "auto-finalize": self.auto_finalize,
             "auto-dismiss": self.auto_dismiss,
-            "actively-synced": False,
+            "actively-synced": is_ready and self.copy_mode == _ACTIVE,
             **({} if self.error is None else {"error": self.error}),
         }
 

@@ -202,6 +202,8 @@ class Machine:
         if self.run_state.value == "postmigrate" and reclaimed is None:
             self.admission.refuse_given_away()
         await self.execution.start()
+        if self.execution.is_live:
+            self.board.activate_images(active=True)
 
     def wake_up(self) -> None:
         """Wake a guest that sleeps: its firmware starts it anew (WAKEUP). Raises QMPError."""
@@ -330,6 +332,7 @@ class Machine:
     def continue_as(self, run_state: str, *, asleep: bool) -> None:
         """Go on, as the destination, in the source's run state."""
         self.board.deferred = self.board.chardevs.deferred = False
+        self.board.activate_images(active=True)
         self.execution.asleep = asleep or run_state == "suspended"
         stays_paused = run_state in LIVE and self.options.start_paused
         self.execution.go_back_to("paused" if stays_paused else run_state)
@@ -353,6 +356,7 @@ class Machine:
 
     def finish_migration(self) -> None:
         """Become postmigrate: another process runs this machine."""
+        self.board.activate_images(active=False)
         self.run_state.move("postmigrate")
 
     def trace_migration(self, direction: str, what: dict[str, Any], fds: int) -> None:

@@ -329,3 +329,84 @@ async def test_another_name_of_the_backing_file(run, machine, images, disk):
     await run("change-backing-file", given)
     assert b"/elsewhere" in (images / "a").read_bytes()[:65536]
     assert machine.board.graph.node("top").backing is machine.board.graph.node("src")
+
+
+async def test_a_mirror_may_be_told_to_copy_actively(run, machine, images):
+    with pytest.raises(DeviceNotActive, match="Block job 'm' not found"):
+        await run("block-job-change", {"id": "m", "type": "mirror", "copy-mode": "background"})
+    await run("blockdev-mirror", {"job-id": "m", "device": "src", "target": "dst", "sync": "full"})
+    await settle(machine)
+    change = {"id": "m", "type": "mirror", "copy-mode": "write-blocking"}
+    await run("block-job-change", {**change, "copy-mode": "background"})
+    (job,) = await run("query-block-jobs")
+    assert not job["actively-synced"]
+    await run("block-job-change", change)
+    (job,) = await run("query-block-jobs")
+    assert job["actively-synced"]
+    with pytest.raises(QMPError, match="Change to copy mode 'background' is not implemented"):
+        await run("block-job-change", {**change, "copy-mode": "background"})
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({"boundaries": [5, 5]}, "read"),
+        ({"boundaries": [0, 5]}, "read"),
+        ({"boundaries": []}, "read"),
+        ({"boundaries-write": [9, 5]}, "write"),
+        ({"boundaries": [7], "boundaries-flush": [0]}, "flush"),
+    ],
+)
+async def test_boundaries_that_do_not_rise(run, images, machine, given, refused):
+    await machine.board.add_device("ide-hd", "d", {"drive": "src"}, hotplug=False)
+    with pytest.raises(QMPError, match=f"Device 'd' set {refused} boundaries fail"):
+        await run("block-latency-histogram-set", {"id": "d", **given})
+
+
+async def test_a_histogram_has_a_bin_more_than_boundaries(run, images, machine):
+    await machine.board.add_device("ide-hd", "d", {"drive": "src"}, hotplug=False)
+    given = {"id": "d", "boundaries": [10, 50], "boundaries-write": [7]}
+    await run("block-latency-histogram-set", given)
+    (drive,) = await run("query-blockstats")
+    shown = {key: each for key, each in drive["stats"].items() if "histogram" in key}
+    assert shown == {
+        "rd_latency_histogram": {"boundaries": [10, 50], "bins": [0, 0, 0]},
+        "wr_latency_histogram": {"boundaries": [7], "bins": [0, 0]},
+        "zone_append_latency_histogram": {"boundaries": [10, 50], "bins": [0, 0, 0]},
+        "flush_latency_histogram": {"boundaries": [10, 50], "bins": [0, 0, 0]},
+    }
+    await run("block-latency-histogram-set", {"id": "d"})
+    (drive,) = await run("query-blockstats")
+    assert not any("histogram" in key for key in drive["stats"])
+
+
+async def active(run):
+    nodes = await run("query-named-block-nodes", {"flat": True})
+    return {node["node-name"]: node["active"] for node in nodes if node["node-name"][0] != "#"}
+
+
+async def test_images_are_left_to_another_process_and_taken_back(run, images, machine):
+    await run("blockdev-set-active", {"node-name": "src", "active": False})
+    assert await active(run) == {"src": False, "dst": True}
+    assert not machine.board.graph.node("src").child.active
+    await run("blockdev-set-active", {"active": False})
+    assert await active(run) == {"src": False, "dst": False}
+    await machine.cont()
+    assert await active(run) == {"src": True, "dst": True}
+    with pytest.raises(QMPError, match="Failed to find node with node-name='nope'"):
+        await run("blockdev-set-active", {"node-name": "nope", "active": True})
+
+
+async def test_images_go_with_the_machine(run, images, machine):
+    machine.execution.halt("finish-migrate")
+    machine.finish_migration()
+    assert await active(run) == {"src": False, "dst": False}
+
+
+async def test_one_that_waits_for_a_migration_leaves_images_alone(tmp_path):
+    machine = Machine(MachineOptions(machine_type="q35", incoming=True))
+    await machine.board.graph.add({"driver": "null-co", "node-name": "n"})
+    assert not machine.board.graph.node("n").active
+    machine.continue_as("running", asleep=False)
+    assert machine.board.graph.node("n").active
+    await machine.close()
