@@ -10,6 +10,7 @@ time, while the loop serves everybody else.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 
 from qemu_sim.fds import Fd
@@ -21,19 +22,45 @@ _READ_SIZE = 1 << 20
 class FileChannel(ByteChannel):
     """A file read or written from its present position on."""
 
-    _busy = False  # whether a thread reads
+    _job: asyncio.Future[bytes] | None = None  # of the thread that reads
+
+    async def rest(self) -> None:
+        """Pause reading, and wait until all that was begun is done. Raises what broke it."""
+        self.pause_reading()
+        if self._job is not None:
+            await asyncio.wait([self._job])
+        await self.drain()
+
+    def tell(self) -> int:
+        """Return the present position, at rest."""
+        return os.lseek(self._fd.fileno(), 0, os.SEEK_CUR)
+
+    def seek(self, offset: int) -> None:
+        """Go on at another position, at rest."""
+        os.lseek(self._fd.fileno(), offset, os.SEEK_SET)
+        self._at_end = False
+
+    def share(self) -> Fd:
+        """Return a duplicate of the descriptor."""
+        return self._fd.share()
+
+    @property
+    def _fd(self) -> Fd:
+        fd = self._source or self._sink
+        if fd is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return fd
 
     def _await_input(self, source: Fd) -> None:
-        if not self._busy:
-            self._busy = True
-            job = self._loop.run_in_executor(None, _read, source.share())
-            job.add_done_callback(self._read_done)
+        if self._job is None:
+            self._job = self._loop.run_in_executor(None, _read, source.share())
+            self._job.add_done_callback(self._read_done)
 
     def _ignore_input(self, source: Fd) -> None:
         """What the thread has begun to read still comes."""
 
     def _read_done(self, job: asyncio.Future[bytes]) -> None:
-        self._busy = False
+        self._job = None
         if self.closed or job.cancelled():
             return
         error = job.exception()

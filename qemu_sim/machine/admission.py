@@ -92,8 +92,10 @@ class Admission:
             self.listening()
 
     def check_channels(self, transport: Transport) -> None:
-        """Raise QMPError in QEMU's words if it takes several channels, and there is but one."""
+        """Raise QMPError in QEMU's words if it takes several channels, or places, and has none."""
         machine = self._machine
+        if machine.capabilities.enabled("mapped-ram") and not transport.can_seek:
+            raise QMPError("Migration requires seekable transport (e.g. file)")
         needs_many = multifd.channels(machine) or machine.capabilities.enabled("postcopy-preempt")
         is_checked = machine.version >= addresses.CHANNELS_SINCE  # else it fails, or not
         if needs_many and is_checked and not transport.can_be_many:

@@ -124,7 +124,7 @@ _SIMULATED = frozenset(
     # These have an effect only together with something this machine does not have: block
     # devices to activate or to copy, dirty bitmaps, RDMA, KVM's dirty ring, postcopy.
     | {"late-block-activate", "zero-blocks", "dirty-bitmaps", "rdma-pin-all", "dirty-limit"}
-    | {"postcopy-blocktime", "postcopy-preempt"}
+    | {"postcopy-blocktime", "postcopy-preempt", "mapped-ram"}
 )
 
 

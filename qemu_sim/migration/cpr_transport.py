@@ -31,6 +31,7 @@ class CprTransport:
         self._is_ahead = True
         self.can_carry_fds = main.can_carry_fds
         self.can_be_many = main.can_be_many
+        self.can_seek = main.can_seek
         self.NAME = main.NAME
 
     def connect(self, access: Access) -> Opening:

@@ -25,8 +25,9 @@ _NO_UUID = bytes(16)
 
 
 def channels(machine: Side) -> int:
-    """Return how many there are beside the main one."""
-    if not machine.capabilities.enabled("multifd"):
+    """Return how many there are beside the main one: none where pages have places in a file."""
+    capabilities = machine.capabilities
+    if not capabilities.enabled("multifd") or capabilities.enabled("mapped-ram"):
         return 0
     count: int = machine.parameters["multifd-channels"]
     return count

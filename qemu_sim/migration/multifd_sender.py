@@ -46,6 +46,10 @@ class MultifdSender:
         self._channels.append(_Channel(stream, self._zlib_level))
         await stream.flush()
 
+    async def begin(self) -> bytes:
+        """Have the destination wait until it knows the blocks, before it takes a page."""
+        return await self.sync()
+
     async def send(self, extents: Iterable[tuple[int, int]]) -> bytes:
         """Send the pages of `extents` (offset, length), and wait for all channels if need be.
 

@@ -16,6 +16,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.migration import configuration, cpr
 from qemu_sim.migration.carried import taken_along
 from qemu_sim.migration.hand_over import HandOver
+from qemu_sim.migration.mapped_ram import MappedRam
 from qemu_sim.migration.multifd_sender import MultifdSender
 from qemu_sim.migration.plain import Plain
 from qemu_sim.migration.ram_sender import RamSender
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from qemu_sim.clock import Clock
     from qemu_sim.migration.ownership import End
     from qemu_sim.migration.postcopy_source import Package
+    from qemu_sim.migration.ram_sender import Carrier
     from qemu_sim.migration.ram_transfer import RamTransfer
     from qemu_sim.migration.side import SourceMachine
     from qemu_sim.migration.stream import Stream
@@ -122,7 +124,10 @@ class Outgoing:
         await self._dialogue.open()
         self._moving = [] if self.plan is None else self.plan.transferred()
         travels = self._dialogue.ram_travels or cpr.leaves_ram(machine)
-        self._ram = RamSender(machine, self.stream, self._multifd, travels=travels)
+        carrier: Carrier | None = self._multifd
+        if machine.capabilities.enabled("mapped-ram"):
+            carrier = MappedRam(machine.memory, self.stream, left_out=travels)
+        self._ram = RamSender(machine, self.stream, carrier, travels=travels)
 
     async def copy_ram(self) -> None:
         """Send guest RAM while the machine runs, until the rest is small enough."""

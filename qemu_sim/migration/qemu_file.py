@@ -62,6 +62,16 @@ class QEMUFile:
         self._channel.start_reading()
 
     @property
+    def channel(self) -> AnyChannel:
+        """What it is read from and written to."""
+        return self._channel
+
+    def forget_input(self) -> None:
+        """Drop what was read ahead, and that this was the end."""
+        self._buffer.clear()
+        self._end = None
+
+    @property
     def carries_fds(self) -> bool:
         """Whether descriptors can travel."""
         return self._channel.carries_fds

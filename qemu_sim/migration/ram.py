@@ -40,15 +40,15 @@ _NOTHING = bytes(PAGE)
 END_OF_PART = _U64.pack(_EOS)
 
 
-def setup(memory: GuestMemory, more: bytes = b"", *, ignore_shared: bool = False) -> bytes:
-    """Return the payload that names the block and its size in bytes, with `more` at its end.
+def setup(memory: GuestMemory, *, ignore_shared: bool = False) -> bytes:
+    """Return the payload that names the block and its size in bytes, up to its end.
 
     `ignore_shared`: it has the block's guest-physical address, too.
     """
     block = _name(memory) + _U64.pack(memory.size)
     if ignore_shared:
         block += _U64.pack(0)
-    return _U64.pack(memory.size | _MEM_SIZE) + block + more + END_OF_PART
+    return _U64.pack(memory.size | _MEM_SIZE) + block
 
 
 Pieces = list[bytes | memoryview]

@@ -10,26 +10,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import LoadError, MigrationError
+from qemu_sim.migration import mapped_ram
 from qemu_sim.wire import vmram, vmstream
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Collection
 
+    from qemu_sim.migration.stream import Stream
     from qemu_sim.virtio.memory import GuestMemory
+
+LAYOUTS = _IGNORES_SHARED, _MAPPED = "x-ignore-shared", "mapped-ram"
+"""The capabilities that change how blocks are declared."""
 
 
 class RamBlocks:
     """Knows which block a page belongs to, from section to section."""
 
     def __init__(
-        self, memory: GuestMemory, skipped: Counter[str], ignores_shared: bool = False
+        self, memory: GuestMemory, skipped: Counter[str], layout: Collection[str] = ()
     ) -> None:
-        """Count the pages of other blocks in `skipped`.
-
-        `ignores_shared` is the capability that changes how blocks are declared.
-        """
+        """Count pages of other blocks in `skipped`; `layout` are those of LAYOUTS that are on."""
         self._memory = memory
-        self._ignores_shared = ignores_shared
+        self._ignores_shared = _IGNORES_SHARED in layout
+        self._is_mapped = _MAPPED in layout
         self._skipped = skipped
         self._sizes: dict[str, int] = {}
         self._name = ""  # of the last page's
@@ -39,10 +43,14 @@ class RamBlocks:
         """Whether the last page was ours, and so are those that name no other block."""
         return self._name == self._memory.name
 
-    async def declare(self, reader: vmstream.Reader, total: int) -> None:
+    async def declare(self, reader: Stream, total: int) -> None:
         """Read names and sizes, `total` bytes. Raises MigrationError in QEMU's words."""
         blocks = vmram.read_blocks(reader, total, ignore_shared=self._ignores_shared)
-        self._sizes = {name: size async for name, size in blocks}
+        self._sizes = {}
+        async for name, size in blocks:
+            self._sizes[name] = size
+            if self._is_mapped:
+                await self._load_mapped(reader, name, size)
         name, size = self._memory.name, self._memory.size
         if name not in self._sizes:
             unknown = next(iter(self._sizes), "")
@@ -51,6 +59,13 @@ class RamBlocks:
             raise _unfit(
                 f"Size mismatch: {name}: 0x{self._sizes[name]:x} != 0x{size:x}: Invalid argument"
             )
+
+    async def _load_mapped(self, reader: Stream, name: str, size: int) -> None:
+        memory = self._memory
+        is_ours = (name, size) == (memory.name, memory.size)
+        pages = await mapped_ram.load_block(reader, size, memory if is_ours else None)
+        if name != memory.name and pages:
+            self._skipped[name] += pages
 
     async def enter(self, reader: vmstream.Reader, flags: int) -> bool:
         """Read whose page it is; one that is not ours is skipped, and False returned."""

@@ -9,7 +9,7 @@ is said to have, and to dirty meanwhile, is the word of `ram_transfer.py`.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qemu_sim.migration import ram
 from qemu_sim.migration.ram_transfer import RamTransfer
@@ -18,12 +18,21 @@ from qemu_sim.wire import vmstream
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qemu_sim.migration.multifd_sender import MultifdSender
     from qemu_sim.migration.side import SourceMachine
     from qemu_sim.migration.stream import Stream
     from qemu_sim.migration.vmstate import Sections
 
 _BEAT = 0.25  # of the time for which a silent peer is waited for
+
+
+class Carrier(Protocol):
+    """What pages go by, if not by the stream itself, which then tells of them."""
+
+    async def begin(self) -> bytes:
+        """Get ready; returns what the stream has to say of it."""
+
+    async def send(self, extents: Iterable[tuple[int, int]]) -> bytes:
+        """Send the pages of `extents` (offset, length); returns what the stream says of it."""
 
 
 class RamSender:
@@ -33,13 +42,13 @@ class RamSender:
         self,
         machine: SourceMachine,
         stream: Stream,
-        multifd: MultifdSender | None = None,
+        carrier: Carrier | None = None,
         *,
         travels: bool,
     ) -> None:
-        """With `multifd` the pages go in its channels."""
+        """With a `carrier` the pages go by that."""
         self._memory = machine.memory
-        self._multifd = multifd
+        self._carrier = carrier
         self._ignores_shared = machine.capabilities.enabled("x-ignore-shared")
         self._travels = travels
         self._section = 0
@@ -56,9 +65,11 @@ class RamSender:
     async def begin(self, sections: Sections) -> None:
         """Say which RAM there is, and send the pages that have data; the machine runs on."""
         self._stream.phase = "the destination to take guest RAM"
-        said = b"" if self._multifd is None else await self._multifd.sync()
-        setup = ram.setup(self._memory, said, ignore_shared=self._ignores_shared)
-        self._section = sections.start_ram(setup)
+        self._section = sections.start_ram()
+        self._stream.write(ram.setup(self._memory, ignore_shared=self._ignores_shared))
+        if self._carrier is not None:
+            self._stream.write(await self._carrier.begin())
+        self._stream.write(ram.END_OF_PART + vmstream.footer(self._section))
         if not self._travels:
             await self._send(vmstream.PART, self._memory.extents())
         await self._stream.flush()
@@ -70,7 +81,7 @@ class RamSender:
 
     def end_multifd(self) -> None:
         """Send what comes in the main channel."""
-        self._multifd = None
+        self._carrier = None
 
     async def wait(self) -> None:
         """Wait until all has been sent that is to be sent now."""
@@ -104,9 +115,9 @@ class RamSender:
     async def _send(self, kind: int, extents: Iterable[tuple[int, int]]) -> None:
         stream = self._stream
         stream.write(vmstream.section_part(kind, self._section))
-        if self._multifd is not None:
-            await stream.flush()  # what the channels wait for at their last SYNC
-            stream.write(await self._multifd.send(extents))
+        if self._carrier is not None:
+            await stream.flush()  # what multifd's channels wait for at their last SYNC
+            stream.write(await self._carrier.send(extents))
             extents = ()
         for pieces in ram.pages(self._memory, extents):
             stream.write_pieces(pieces)

@@ -12,7 +12,7 @@ from qemu_sim.errors import LoadError, WireError
 from qemu_sim.migration import foreign, ram
 from qemu_sim.migration.carried import Arrivals
 from qemu_sim.migration.multifd_receiver import MultifdReceiver
-from qemu_sim.migration.ram_blocks import RamBlocks
+from qemu_sim.migration.ram_blocks import LAYOUTS, RamBlocks
 from qemu_sim.migration.skipped import Skipped
 from qemu_sim.migration.vmstate import (
     BACKEND_SUFFIX,
@@ -50,8 +50,8 @@ class SectionLoader:
         """Whether the description behind the sections was read already."""
         self._ids: dict[int, vmstream.Section] = {}
         self._ram_ended = False
-        ignores_shared = machine.capabilities.enabled("x-ignore-shared")
-        self._blocks = RamBlocks(machine.memory, self.skipped.pages, ignores_shared)
+        layout = [each for each in LAYOUTS if machine.capabilities.enabled(each)]
+        self._blocks = RamBlocks(machine.memory, self.skipped.pages, layout)
         self._multifd: MultifdReceiver | None = None
         if channels:
             self._multifd = MultifdReceiver(machine, channels, self._blocks, stream.break_off)

@@ -58,6 +58,8 @@ class Transport(Protocol):
     """Whether descriptors may travel; of `fd:` one knows only when it is open."""
     can_be_many: bool
     """Whether more than one channel can be opened."""
+    can_seek: bool
+    """Whether what is written has a place."""
 
     @property
     def NAME(self) -> str:  # noqa: N802  (a class constant in every implementation)

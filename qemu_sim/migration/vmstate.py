@@ -115,11 +115,10 @@ class Sections:
         fd = {"name": "fd", "type": "fd", "size": 1}
         self._describe(section, [*_state_fields(payload), *[fd] * len(fds)])
 
-    def start_ram(self, payload: bytes) -> int:
-        """Write RAM's START section, which no description covers; returns its section ID."""
+    def start_ram(self) -> int:
+        """Begin RAM's START section, which no description covers; returns its section ID."""
         section = self._begin(vmstream.START, RAM, RAM_VERSION)
-        head = vmstream.section_start(section)
-        self._stream.write(head + payload + vmstream.footer(section.id))
+        self._stream.write(vmstream.section_start(section))
         return section.id
 
     def close(self, configuration: dict[str, Any]) -> None:

@@ -32,6 +32,8 @@ _ENCODING_XBZRLE = 1
 SORTS = tuple(_CARRIED.values())
 """How a page travels."""
 _MOST_BLOCKS = 4096  # a machine has at most 256 DIMMs, and a few for each device
+MAPPED_HEAD_SIZE = 28
+"""Of what stands behind a block's name and size, where its pages have places in the file."""
 _MAPPED_VERSION = 1
 _MAPPED_HEAD = struct.Struct(">IQQQ")
 
@@ -81,10 +83,7 @@ class Ram:
 
     async def _read_mapped(self, reader: BytesReader, name: str, size: int, part: Part) -> None:
         """Count the bits of the pages, which have fixed places in the file."""
-        head = _MAPPED_HEAD.unpack(await reader.read(_MAPPED_HEAD.size))
-        version, page, bitmap, pages = head
-        if (version, page) != (_MAPPED_VERSION, PAGE):
-            raise WireError(f"mapped RAM of version {version} with pages of {page} bytes")
+        bitmap, pages = await read_mapped_head(reader)
         if self._ignore_shared and not (bitmap or pages):
             return
         if not reader.at <= bitmap <= pages:
@@ -93,6 +92,31 @@ class Ram:
         present = int.from_bytes(await reader.read(-(-size // PAGE // 8))).bit_count()
         part.pages[name, "pages"] += present
         reader.at = pages + size
+
+
+class MappedHead(NamedTuple):
+    """Where in the file the bitmap of a block is, and where its pages are."""
+
+    bitmap: int
+    pages: int
+
+
+def pack_mapped_head(head: MappedHead) -> bytes:
+    """Return what stands behind a block's name and size."""
+    return _MAPPED_HEAD.pack(_MAPPED_VERSION, PAGE, *head)
+
+
+async def read_mapped_head(reader: vmstream.Reader) -> MappedHead:
+    """Read what `pack_mapped_head` returned."""
+    version, page, bitmap, pages = _MAPPED_HEAD.unpack(await reader.read(_MAPPED_HEAD.size))
+    if (version, page) != (_MAPPED_VERSION, PAGE):
+        raise WireError(f"mapped RAM of version {version} with pages of {page} bytes")
+    return MappedHead(bitmap, pages)
+
+
+def bitmap_size(size: int) -> int:
+    """Return the bytes of the bitmap of a block of `size` bytes: whole longs."""
+    return -(-size // PAGE // 64) * 8
 
 
 async def read_blocks(

@@ -12,14 +12,15 @@ import socket
 
 import pytest
 
+from qemu_sim.migration.transports.file import FileTransport
 from qemu_sim.wire import vmfile, vmmessage, vmstream
 
 LOOKED_THROUGH = 10 << 20  # bytes from the end
 
 
 @pytest.fixture
-async def recorded(make_pair):
-    """Record what a source sends to a peer that only listens."""
+async def recorded(make_pair, tmp_path):
+    """Record what a source sends to a peer that only listens, or into a file if it must be one."""
 
     async def record(*capabilities, version=(11, 1, 3)):
         pair = await make_pair({"nic0": 2, "nic1": 1}, shared=False)
@@ -28,6 +29,12 @@ async def recorded(make_pair):
         pair.source.capabilities.names |= set(capabilities)
         pair.source.uuid = "11111111-1111-1111-1111-111111111111"
         pair.source.memory.write(5000, b"kept")
+        if "mapped-ram" in capabilities:
+            file = tmp_path / "file"
+            pair.transport = FileTransport(str(file), 0)
+            pair.migrate(hand_over=False)
+            assert await pair.source.until("completed", "failed") == "completed"
+            return file.read_bytes()
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(pair.path)

@@ -101,6 +101,8 @@ class Move:
         states = [{"capability": name, "state": True} for name in (*capabilities, "events")]
         self.destination.execute("migrate-set-capabilities", capabilities=states)
         self.destination.execute("migrate-set-parameters", parameters or {})
+        if transport == "file":
+            return self._run_by_file(capabilities)
         uri = f"unix:{self._directory}/migration" if transport == "unix" else "tcp:127.0.0.1:0"
         self.destination.execute("migrate-incoming", uri=uri)
         if transport == "tcp":
@@ -126,6 +128,14 @@ class Move:
             self.source.execute("migrate", channels=channels)
             self.destination = starting.result()
         return until(self.source.ended, "the source's end")["status"]
+
+    def _run_by_file(self, capabilities):
+        uri = f"file:{self._directory}/saved"
+        self.source.capabilities(*capabilities)
+        self.source.execute("migrate", uri=uri)
+        status = until(self.source.ended, "the source's end")["status"]
+        self.destination.execute("migrate-incoming", uri=uri)
+        return status
 
     def report(self):
         """Wait for the destination's end; returns what it says of it."""
@@ -217,6 +227,20 @@ def test_several_channels(make_move, transport, compression, machine):
     info = move.report()
     assert info["status"] == "completed"
     assert move.source.execute("query-migrate")["ram"]["multifd-bytes"] > 0
+    assert "pc.bios" in [each["name"] for each in info["x-sim-skipped"]["blocks"]]
+    assert move.memory(MARK, 2) == b"OK"
+    assert move.memory(0, LOW) == move.source.memory(0, LOW)
+
+
+@pytest.mark.parametrize("more", [(), ("multifd",)], ids=["plain", "multifd"])
+def test_a_file_with_places(make_move, more):
+    move = make_move("q35", *DEVICES)
+    if move.source.profile == "7.2":
+        pytest.skip("this QEMU has no mapped-ram")
+    capabilities = ("mapped-ram", *more)
+    assert move.run("file", "q35", DEVICES, capabilities) == "completed"
+    info = move.report()
+    assert info["status"] == "completed"
     assert "pc.bios" in [each["name"] for each in info["x-sim-skipped"]["blocks"]]
     assert move.memory(MARK, 2) == b"OK"
     assert move.memory(0, LOW) == move.source.memory(0, LOW)

@@ -98,10 +98,28 @@ def test_what_is_in_ram_arrives(machines, capabilities, parameters, uri, tmp_pat
     destination.execute("migrate-incoming", uri=uri)
     source.execute("migrate", uri=uri)
     assert (ended(source), ended(destination)) == ("completed", "completed")
-    there = memory(destination.execute, tmp_path / "there")
-    assert there == memory(source.execute, tmp_path / "here")
+    same_memory(machines, tmp_path)
     assert destination.execute("query-status")["status"] == "paused"
     assert source.execute("query-status")["status"] == "postmigrate"
+
+
+def same_memory(machines, tmp_path):
+    source, destination = machines
+    there = memory(destination.execute, tmp_path / "there")
+    assert there == memory(source.execute, tmp_path / "here")
+
+
+def test_a_file_with_places_is_read(machines, tmp_path):
+    source, destination = machines
+    states = [{"capability": "mapped-ram", "state": True}]
+    if destination.greeting["version"]["qemu"]["major"] < 9:
+        pytest.skip("this QEMU has no mapped-ram")
+    uri = f"file:{tmp_path}/saved,offset=4096"
+    for machine, command in ((source, "migrate"), (destination, "migrate-incoming")):
+        machine.execute("migrate-set-capabilities", capabilities=states)
+        machine.execute(command, uri=uri)
+        assert ended(machine) == "completed"
+    same_memory(machines, tmp_path)
 
 
 @pytest.mark.usefixtures("knows_cpr_transfer")

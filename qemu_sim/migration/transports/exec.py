@@ -21,6 +21,7 @@ class ExecTransport:
     NAME = "exec"
     can_carry_fds = False
     can_be_many = False
+    can_seek = False
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = arguments

@@ -29,6 +29,7 @@ class FdTransport:
     NAME = "fd"
     can_carry_fds = True
     can_be_many = False
+    can_seek = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -27,6 +27,7 @@ class FileTransport:
     NAME = "file"
     can_carry_fds = False
     can_be_many = False
+    can_seek = True
 
     def __init__(self, filename: str, offset: int) -> None:
         self.filename = filename

@@ -20,6 +20,7 @@ class RdmaTransport:
     NAME = "rdma"
     can_carry_fds = False
     can_be_many = False
+    can_seek = False
 
     def __init__(self, address: InetAddress) -> None:
         self.address = address

@@ -30,6 +30,7 @@ class SocketTransport:
 
     NAME = "socket"
     can_be_many = True
+    can_seek = False
 
     def __init__(self, address: StreamAddress) -> None:
         self.address = address
