@@ -16,6 +16,7 @@ from qemu_sim.devices.virtio_balloon_pci import VirtioBalloonPci
 from qemu_sim.errors import DeviceNotActive, QMPError
 from qemu_sim.host_path import host_path
 from qemu_sim.machine.cpu_properties import has_cpus
+from qemu_sim.machine.memory_slots import dimms
 from qemu_sim.qapi.glib_order import ordered
 
 if TYPE_CHECKING:
@@ -40,15 +41,15 @@ _POLL_TWICE = (11, 0, 0)  # newer than 7.2: grows and shrinks by two unless told
 
 @command("query-memory-size-summary")
 def query_memory_size_summary(machine: Machine) -> dict[str, int]:
-    """Return the size of RAM; none of it was plugged later."""
+    """Return the size of RAM, and of what was plugged."""
     base = machine.options.memory_size if machine.options.has_ram else 0
-    return {"base-memory": base, "plugged-memory": 0}
+    return {"base-memory": base, "plugged-memory": sum(dimm.size for dimm in dimms(machine))}
 
 
 @command("query-memory-devices")
-def query_memory_devices(_: Machine) -> list[dict[str, Any]]:
-    """Return the memory devices: there is none, no such device is simulated."""
-    return []
+def query_memory_devices(machine: Machine) -> list[dict[str, Any]]:
+    """Return the memory devices, by their address."""
+    return [{"type": "dimm", "data": dimm.describe()} for dimm in dimms(machine)]
 
 
 @command("query-memdev")

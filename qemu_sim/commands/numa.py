@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.memory_slots import dimms
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -30,10 +31,13 @@ def x_query_numa(machine: Machine) -> dict[str, str]:
     sizes = _sizes(machine)
     cpus = [cpu for cpu, _ in machine.cpus.present()] if sizes else []
     lines = [f"{len(sizes)} nodes"]
+    plugged = dimms(machine)
     for number, size in enumerate(sizes):
+        more = sum(dimm.size for dimm in plugged if dimm.node == number)
         here = [cpu.number for cpu in cpus if cpu.properties.get("node-id") == number]
         lines.append(f"node {number} cpus:{''.join(f' {cpu}' for cpu in here)}")
-        lines += [f"node {number} size: {size >> _MIB} MB", f"node {number} plugged: 0 MB"]
+        lines.append(f"node {number} size: {(size + more) >> _MIB} MB")
+        lines.append(f"node {number} plugged: {more >> _MIB} MB")
     return {"human-readable-text": "".join(f"{line}\n" for line in lines)}
 
 

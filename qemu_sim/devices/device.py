@@ -69,6 +69,9 @@ class Parts(Protocol):
     def find_cpu_slot(self, kind: str, properties: Mapping[str, Any]) -> int:
         """Return the number of a free CPU. Raises QMPError in QEMU's words."""
 
+    def find_memory_slot(self, size: int, properties: Mapping[str, Any]) -> tuple[int, int]:
+        """Return address and slot for that much memory. Raises QMPError in QEMU's words."""
+
     def lead_serial(self, chardev: Chardev) -> None:
         """Have the simulated guest's first serial port lead there, unless it has one."""
 

@@ -20,7 +20,7 @@ _SUFFIX = "-x86_64-cpu"
 class X86CPU(Device):
     """A CPU that the guest takes into use, and gives back when it is asked to."""
 
-    BUS = "CPU"
+    BUS = "none"
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
         """Take the place that the properties tell. Raises QMPError in QEMU's words."""

@@ -74,6 +74,7 @@ class Board:
         self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
         self.make_failover: Callable[[], Failover]
         self.find_cpu_slot: Callable[[str, Mapping[str, Any]], int]
+        self.find_memory_slot: Callable[[int, Mapping[str, Any]], tuple[int, int]]
         self._memory: GuestMemory | None = None
         self._claims: set[str] = set()  # the netdevs that have a NIC
         self._anonymous = 0

@@ -5,8 +5,8 @@ QEMU: system/qdev-monitor.c (qdev_find_recursive, qbus_find), hw/pci/pci.c, hw/i
 `pc` has pci.0, which takes devices at any time; `q35` has pcie.0, which takes them at the
 start only; each pcie-root-port makes one more bus, of its ID, for one device, and a
 pcie-pci-bridge one for many. IDE disks go to the buses of the chipset, SCSI disks to the
-one that their adapter makes; USB devices and serial ports likewise. CPUs go on a bus
-without a name, as it is none. The chipset's isa.0 takes devices at the start only.
+one that their adapter makes; USB devices and serial ports likewise. CPUs and DIMMs go on a
+bus without a name, as it is none. The chipset's isa.0 takes devices at the start only.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Buses:
     def __init__(self, machine_type: str) -> None:
         self._buses: dict[str, Bus] = {}
         self._made: dict[Device, str] = {}
-        self._add(Bus("", "CPU", hotplug=True, slots=0))
+        self._add(Bus("", "none", hotplug=True, slots=0))
         if "q35" in machine_type or machine_type == "pc" or "i440fx" in machine_type:
             self._add(Bus("isa.0", "ISA", hotplug=False, slots=0))
         if "q35" in machine_type:

@@ -86,6 +86,7 @@ class Machine:
         self.execution.woken_up = self.power.woken_up
         self.cpus = CPUs(options, self.board.devices)
         self.board.find_cpu_slot = self._find_cpu_slot
+        self.board.find_memory_slot = self._find_memory_slot
         self.dirty_rate = DirtyRate(self._sampled_memory, self.clock, self._said_to_dirty)
         self.announcements = Announcements(self._announce, self.clock)
         self.is_initialized = not options.preconfig
@@ -114,6 +115,11 @@ class Machine:
     def has_numa(self) -> bool:
         """Whether a client has described any."""
         return "numa" in vars(self) and bool(self.numa.nodes)
+
+    @property
+    def node_count(self) -> int:
+        """How many NUMA nodes there are; QEMU makes one by itself for memory to be plugged."""
+        return len(self.numa.nodes) if self.has_numa else int(self.cpus.has_implicit_node)
 
     def complete_numa(self) -> None:
         """Check the nodes, if there are any, and take RAM from theirs. Raises QMPError."""
@@ -424,6 +430,11 @@ class Machine:
         if not self.profile.machines[self.machine_type]["hotpluggable-cpus"]:
             raise QMPError(f"Device '{kind}' can not be hotplugged on this machine")
         return self.cpus.find_slot(kind, cpu_type(self), properties)
+
+    def _find_memory_slot(self, size: int, properties: Mapping[str, Any]) -> tuple[int, int]:
+        from qemu_sim.machine import memory_slots  # noqa: PLC0415 - few machines have a DIMM
+
+        return memory_slots.find(self, size, properties)
 
     def _make_firmware(self) -> Firmware:
         from qemu_sim.machine.firmware import Firmware  # noqa: PLC0415 - only disks need it

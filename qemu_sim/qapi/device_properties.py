@@ -85,7 +85,7 @@ def _check_for(
         listed = _unlisted(type_name, name)
     scalar = json_values.scalar if typed else keyval_values.scalar
     special = _SPECIAL.get(name)
-    if special is not None:
+    if special is not None and listed["type"] != _IN_MEMORY:
         return special(f"{owner}.{name}", scalar("str"))
     if listed["type"] in _READ_ONLY:
         raise QMPError(f"Property '{owner}.{name}' is not writable")
@@ -150,6 +150,7 @@ def _pci_address(property_name: str, string: Check) -> Check:
     return check
 
 
+_IN_MEMORY = "uint64"  # the type of an `addr` that is none on PCI
 _SPECIAL = {"mac": _mac, "addr": _pci_address}
 
 

@@ -29,8 +29,6 @@ _TEXTS = {
 }
 # Queries whose answer is always an error, or of which nothing is printed.
 _SILENT = {
-    "balloon": "query-balloon",
-    "memory-devices": "query-memory-devices",
     "tpm": "query-tpm",
     "vm-generation-id": "query-vm-generation-id",
 }
@@ -190,6 +188,26 @@ async def memdev(session: Session) -> str:
         lines += [f"  {member}: {_plain(backend[member])}" for member in members]
         lines.append("  host nodes: ")
     return "".join(f"{line}\n" for line in [*lines, ""])
+
+
+@hmp("info memory-devices")
+async def memory_devices(session: Session) -> str:
+    """Print the memory that was plugged."""
+    lines = []
+    for each in await session.execute("query-memory-devices"):
+        data = each["data"]
+        lines += [f'Memory device [{each["type"]}]: "{data.get("id", "")}"']
+        lines.append(f"  addr: 0x{data['addr']:x}")
+        members = ("slot", "node", "size", "memdev", "hotplugged", "hotpluggable")
+        lines += [f"  {member}: {_plain(data[member])}" for member in members]
+    return "".join(f"{line}\n" for line in lines)
+
+
+@hmp("info balloon")
+async def balloon(session: Session) -> str:
+    """Print how much memory the balloon leaves the guest, in MiB."""
+    found = await session.execute("query-balloon")
+    return f"balloon: actual={found['actual'] >> 20}\n"
 
 
 @hmp("info memory_size_summary")

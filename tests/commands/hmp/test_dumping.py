@@ -1,4 +1,4 @@
-"""What a person sees of RAM that holds something."""
+"""What a person sees of RAM: its values, and how much of it there is."""
 
 import pytest
 
@@ -31,3 +31,9 @@ def test_nobody_waits_for_minutes(human):
     for line in ("sum 0 2000000", "xp /2000000xb 0"):
         assert "not simulated by qemu-sim" in human(line)
     assert human("xp /1i 0") == "Error: not simulated by qemu-sim: instructions\r\n"
+
+
+def test_the_balloon(make_machine):
+    machine = make_machine("-machine", "pc", "-m", "64M", "-device", "virtio-balloon-pci")
+    printed = machine.execute("human-monitor-command", command_line="info balloon")
+    assert printed == "balloon: actual=64\r\n"
