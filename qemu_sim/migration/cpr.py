@@ -33,6 +33,8 @@ EXEC = "cpr-exec"
 EXEC_COMMAND = "cpr-exec-command"
 """The parameter."""
 
+_NAMED_SINCE = (8, 1, 0)  # before, x-ignore-shared loses RAM that no other process can open
+
 
 def is_cpr(mode: str) -> bool:
     """Whether the guest stops first in a migration of that `mode`."""
@@ -44,8 +46,8 @@ def leaves_ram(machine: Side) -> bool:
     if machine.migration_mode in (TRANSFER, EXEC):
         return True
     memory = machine.memory
-    ignored = machine.capabilities.enabled("x-ignore-shared")
-    return ignored and memory.shared and memory.is_named_file
+    can_be_opened = memory.is_named_file or machine.version < _NAMED_SINCE
+    return machine.capabilities.enabled("x-ignore-shared") and memory.shared and can_be_opened
 
 
 def check_alone(capabilities: Capabilities) -> None:

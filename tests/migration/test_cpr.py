@@ -11,6 +11,8 @@ import pytest
 from qemu_sim.errors import QMPError
 from qemu_sim.migration import cpr
 from qemu_sim.migration.cpr_transport import CprTransport
+from qemu_sim.virtio.memory import GuestMemory
+from qemu_sim.virtio.memory_file import Asked, open_memory_file
 
 RAN = ["setup", "STOP", "active", "pass 2", "device", "completed"]
 
@@ -70,6 +72,29 @@ async def test_transfer_sends_the_descriptor_ahead_and_no_page(pair, ahead):
     assert await pair.ended() == ("completed", "completed")
     assert pair.source.log == RAN
     assert pair.destination.memory.read(5000, 4) == bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("version", "is_file", "stays"),
+    [((11, 1, 3), True, True), ((11, 1, 3), False, False), ((7, 2, 22), False, True)],
+)
+async def test_shared_ram_is_left_to_who_can_open_it(pair, tmp_path, version, is_file, stays):
+    if is_file:
+        for side in (pair.source, pair.destination):
+            side.memory.close()
+            file = open_memory_file(Asked(f"{tmp_path}/ram", 1 << 20, "pc.ram", shared=True))
+            side.memory = GuestMemory(1 << 20, shared=True, origin=file)
+    for side in (pair.source, pair.destination):
+        side.capabilities.names.add("x-ignore-shared")
+        side.version = version
+    pair.source.memory.write(5000, b"kept")
+    pair.listen()
+    pair.migrate(hand_over=False)
+    assert await pair.ended() == ("completed", "completed")
+    total = pair.source.migration.query()["ram"]["total"]
+    assert total == (0 if stays else 1 << 20)
+    has_it = is_file or not stays
+    assert pair.destination.memory.read(5000, 4) == (b"kept" if has_it else bytes(4))
 
 
 async def test_a_destination_that_leaves_without_listening(pair, ahead):

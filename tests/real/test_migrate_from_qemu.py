@@ -262,6 +262,16 @@ def memory_files(pid):
     return {os.stat(path).st_ino for path in paths if "/memfd:" in os.readlink(path)}
 
 
+def test_ram_that_is_a_file(make_move, tmp_path):
+    backend = f"memory-backend-file,id=mem,size=1M,share=on,mem-path={tmp_path}/ram"
+    move = make_move("q35,memory-backend=mem", "-object", backend)
+    left = ("x-ignore-shared",)
+    assert move.run("unix", "q35,memory-backend=mem", ("-object", backend), left) == "completed"
+    assert move.report()["status"] == "completed"
+    assert (tmp_path / "ram").read_bytes()[MARK : MARK + 2] == b"OK"
+    assert move.memory(MARK, 2) == b"OK"
+
+
 @pytest.mark.usefixtures("knows_cpr_transfer")
 def test_ram_that_stays_where_it_is(make_move):
     more = ("-object", "memory-backend-memfd,id=mem,size=1M,share=on")
