@@ -61,6 +61,7 @@ def conditions(source: Conditioned, phase: str) -> Conditions:
         downtime_limit=parameters["downtime-limit"] / 1000,
         dirty_rate=load.rate if source.is_running else 0,
         working_set=load.working_set(source.memory),
+        stands=not source.is_running,
         multifd=_multifd(source),
         xbzrle_cache=parameters["xbzrle-cache-size"] if capabilities.enabled("xbzrle") else 0,
         **_auto_converge(source),

@@ -42,6 +42,7 @@ class Conditions(NamedTuple):
     downtime_limit: float  # seconds
     dirty_rate: float  # of a guest that is not throttled; 0 while it stands still
     working_set: int  # bytes that the guest writes to
+    stands: bool = False  # whether the guest does: what is sent then is sent in its downtime
     multifd: frozenset[str] = frozenset()  # the kinds of pages that travel in its channels
     xbzrle_cache: int = 0  # bytes; 0 without
     throttling: Throttling | None = None
@@ -91,6 +92,8 @@ class RamModel:
         if conditions != self._conditions:
             self.settle(now)
             self._move(now)
+            if conditions.stands != self._conditions.stands:
+                self._bank()
             self._conditions = conditions
 
     def next_moment(self) -> int | None:
@@ -170,10 +173,10 @@ class RamModel:
 
     def _bytes_of(self, pages: Counter[str]) -> Counter[str]:
         found: Counter[str] = Counter()
+        early = "downtime" if self._conditions.stands else "precopy"
+        where = early if self._phase == "precopy" else self._phase
         for kind, count in pages.items():
-            found["multifd" if kind in self._conditions.multifd else self._phase] += (
-                COST[kind] * count
-            )
+            found["multifd" if kind in self._conditions.multifd else where] += COST[kind] * count
         return found
 
     def _move(self, now: int) -> None:

@@ -27,7 +27,7 @@ def pair(make_machine):
         states = [{"capability": each, "state": True} for each in capabilities]
         for end in (source, destination):
             end.execute("migrate-set-capabilities", capabilities=states)
-        source.execute("migrate-set-parameters", {"max-bandwidth": TEN_GBIT, **sets})
+            end.execute("migrate-set-parameters", {"max-bandwidth": TEN_GBIT, **sets})
         source.start_migration(destination, backend_transfer=False)
         return source, destination
 

@@ -50,6 +50,8 @@ async def test_reboot_stops_the_guest_before_ram_is_copied(pair):
     assert await pair.ended() == ("completed", "completed")
     assert pair.source.log == RAN
     assert pair.destination.memory.read(5000, 4) == b"kept"
+    ram = pair.source.migration.query()["ram"]
+    assert ram["precopy-bytes"] == 0 < ram["downtime-bytes"]
 
 
 async def test_transfer_sends_the_descriptor_ahead_and_no_page(pair, ahead):
