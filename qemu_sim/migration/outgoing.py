@@ -161,6 +161,7 @@ class Outgoing:
         await self.write_devices(self._sections)
         self._send_backends()
         await self.stream.flush()
+        self._sender.settle()
         self._dialogue.end_state()
         self._sections.close(configuration.described(self._machine))
 

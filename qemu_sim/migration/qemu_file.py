@@ -40,6 +40,7 @@ class QEMUFile:
         self._fds = ArrivedFds()
         self._pending = bytearray()
         self._wanted = 0
+        self._paused = False  # as enough was read ahead
         self._arrived: asyncio.Future[None] | None = None
         self._end: MigrationError | None = None
         self.torn = False
@@ -101,7 +102,8 @@ class QEMUFile:
         self._wanted = 0
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
-        self._resume()
+        if self._paused:
+            self._resume()
         return data
 
     async def peek(self, size: int) -> bytes:
@@ -243,6 +245,7 @@ class QEMUFile:
         if len(self._buffer) >= self._wanted:
             self._wake()
         if len(self._buffer) > self._enough:
+            self._paused = True
             self._channel.pause_reading()
 
     def _closed(self, error: Exception | None) -> None:
@@ -264,6 +267,7 @@ class QEMUFile:
 
     def _resume(self) -> None:
         if len(self._buffer) <= self._enough and self._end is None:
+            self._paused = False
             self._channel.start_reading()
 
     @property

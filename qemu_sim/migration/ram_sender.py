@@ -101,12 +101,18 @@ class RamSender:
 
     async def finish(self) -> None:
         """Send what a guest that has stopped uses, and that this was all."""
-        self.transfer.send_rest("downtime")
-        await self.wait()
         if self._travels:
             await self.end()
-        else:
-            await self._send(vmstream.END, self._memory.allocated())
+            return
+        self.transfer.send_rest("downtime")
+        await self.wait()
+        await self._send(vmstream.END, self._memory.allocated())
+
+    def settle(self) -> None:
+        """Note that RAM which travels has left nothing to send: the guest waits for less."""
+        if self._travels:
+            self.transfer.send_rest("downtime")
+            self.transfer.advance()
 
     async def end(self) -> None:
         """Say that this was all."""
