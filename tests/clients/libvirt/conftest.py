@@ -35,7 +35,7 @@ DOMAIN = """
   <name>guest</name>
   <memory unit='MiB'>64</memory>
   <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
-  <vcpu>2</vcpu>
+  <vcpu current='2'>4</vcpu>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
   <features><acpi/></features>
   <on_poweroff>destroy</on_poweroff>
@@ -140,6 +140,25 @@ class Libvirt:
         request = json.dumps({"execute": command, "arguments": arguments})
         return json.loads(self.virsh("qemu-monitor-command", "guest", request))["return"]
 
+    def moves_blocks(self):
+        """Whether the disk's requests go on, without an error."""
+        first = self.qmp("x-sim-query-guest")[0]["requests"]
+        deadline = time.monotonic() + SECONDS
+        while self.qmp("x-sim-query-guest")[0]["requests"] <= first:
+            assert time.monotonic() < deadline
+        return self.qmp("x-sim-query-guest")[0]["errors"] == 0
+
+    @staticmethod
+    @contextmanager
+    def knowing_migrate():
+        """Skip a test with a libvirt that is too old for QEMU 11.1: it could not drive that either."""
+        try:
+            yield
+        except AssertionError as error:
+            if "Parameter 'detach' is unexpected" not in str(error):
+                raise
+            pytest.skip("this libvirt says 'detach' to 'migrate', which QEMU 11.1 does not know")
+
     def forget_guest(self):
         """Remove what a failed test has left."""
         for listed, removal in (((), "destroy"), (("--all",), "undefine")):
@@ -204,177 +223,15 @@ def libvirt(daemon, emulator, tmp_path):
 
 
 @pytest.fixture
-def busy(libvirt, make_disk):
-    """A running domain whose guest writes to its disk."""
-    libvirt.define(DISK.format(path=make_disk().path))
-    libvirt.virsh("start", "guest")
-    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=True, write=True)
-    return libvirt
-
-
-def test_a_life(libvirt):
-    libvirt.define()
-    libvirt.virsh("start", "guest")
-    assert libvirt.virsh("domstate", "guest") == "running"
-    libvirt.virsh("suspend", "guest")
-    assert libvirt.virsh("domstate", "guest") == "paused"
-    assert libvirt.qmp("query-status")["status"] == "paused"
-
-    libvirt.stop()
-    libvirt.start()
-
-    assert libvirt.virsh("list", "--name") == "guest"
-    libvirt.virsh("resume", "guest")
-    assert libvirt.virsh("domstate", "guest") == "running"
-    libvirt.virsh("reset", "guest")
-    libvirt.virsh("send-key", "guest", "KEY_A")
-    assert "vcpu.current=2" in libvirt.virsh("domstats", "guest")
-    assert libvirt.virsh("vcpuinfo", "guest").count("running") == 2
-    libvirt.virsh("destroy", "guest")
-    assert libvirt.virsh("domstate", "guest") == "shut off"
-    libvirt.virsh("undefine", "guest")
-    assert libvirt.virsh("list", "--all", "--name") == ""
-
-
-def test_a_disk_is_used_unplugged_and_plugged(libvirt, make_disk, tmp_path):
-    disk = DISK.format(path=make_disk().path)
-    (tmp_path / "disk.xml").write_text(disk)
-    libvirt.define(disk)
-    libvirt.virsh("start", "guest")
-    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=True)
-    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=False)
-    (report,) = libvirt.qmp("x-sim-query-guest")
-    assert report["requests"] > 0
-    assert report["errors"] == 0
-
-    libvirt.virsh("detach-disk", "guest", "vda", "--live")
-    assert libvirt.virsh("domblklist", "guest") == ""
-    libvirt.virsh("attach-device", "guest", str(tmp_path / "disk.xml"), "--live")
-    assert libvirt.virsh("domblklist", "guest").split()[0] == "vda"
-    libvirt.virsh("destroy", "guest")
-    libvirt.virsh("undefine", "guest")
-
-
-def test_a_saved_machine_goes_on(busy, tmp_path):
-    """With its disk, which finds what the guest remembers having written."""
-    with _knowing_migrate():
-        busy.virsh("save", "guest", str(tmp_path / "saved"))
-    assert busy.virsh("domstate", "guest") == "shut off"
-    busy.virsh("restore", str(tmp_path / "saved"))
-    assert busy.virsh("domstate", "guest") == "running"
-    assert _moves_blocks(busy)
-
-    busy.virsh("managedsave", "guest")
-    assert busy.virsh("domstate", "--reason", "guest") == "shut off (saved)"
-    busy.virsh("start", "guest", "--paused")
-    assert busy.virsh("domstate", "guest") == "paused"
-    busy.virsh("resume", "guest")
-    assert _moves_blocks(busy)
-    busy.virsh("destroy", "guest")
-
-
-def test_a_dumped_machine_stays(busy, tmp_path):
-    with _knowing_migrate():
-        busy.virsh("dump", "guest", str(tmp_path / "dump"))
-    assert (tmp_path / "dump").read_bytes()[:4] == b"QEVM"
-    assert _moves_blocks(busy)
-    busy.virsh("destroy", "guest")
-
-
-@contextmanager
-def _knowing_migrate():
-    """Skip a test with a libvirt that is too old for QEMU 11.1: it could not drive that either."""
-    try:
-        yield
-    except AssertionError as error:
-        if "Parameter 'detach' is unexpected" not in str(error):
-            raise
-        pytest.skip("this libvirt says 'detach' to 'migrate', which QEMU 11.1 does not know")
-
-
-def _moves_blocks(libvirt):
-    """Whether the disk's requests go on, without an error."""
-    first = libvirt.qmp("x-sim-query-guest")[0]["requests"]
-    deadline = time.monotonic() + SECONDS
-    while libvirt.qmp("x-sim-query-guest")[0]["requests"] <= first:
-        assert time.monotonic() < deadline
-    return libvirt.qmp("x-sim-query-guest")[0]["errors"] == 0
-
-
-@pytest.mark.parametrize("live", [("--live",), ()], ids=["live", "stopped"])
-def test_a_machine_moves_to_another_host(busy, other, live):
-    with _knowing_migrate():
-        busy.virsh("migrate", *live, "--unsafe", "guest", other.uri, "tcp://127.0.0.1")
-    assert busy.virsh("domstate", "guest") == "shut off"
-    assert other.virsh("domstate", "guest") == "running"
-    assert _moves_blocks(other)
-    other.virsh("destroy", "guest")
+def disk(make_disk):
+    """The description of a disk that a server of ours has."""
+    return DISK.format(path=make_disk().path)
 
 
 @pytest.fixture
-def endless(busy):
-    """A running domain whose guest writes to RAM faster than any migration that is slowed down."""
-    busy.qmp("x-sim-set-guest", **{"ram-used": 64 << 20, "dirty-rate": 1 << 30})
-    return busy
-
-
-@contextmanager
-def _under_way(libvirt, *command):
-    """Begin a job of libvirt's, and see it end."""
-    process = libvirt.begin(*command)
-    try:
-        deadline = time.monotonic() + SECONDS
-        while "Memory remaining" not in libvirt.virsh("domjobinfo", "guest"):
-            assert time.monotonic() < deadline
-            with _knowing_migrate():
-                assert process.poll() is None, process.communicate()[1]
-        yield process
-        process.wait(SECONDS)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _migrate(other, *options):
-    return ("migrate", "--live", "--unsafe", *options, "guest", other.uri, "tcp://127.0.0.1")
-
-
-def test_a_migration_is_aborted(endless, other):
-    with _under_way(endless, *_migrate(other, "--bandwidth", "1")) as migration:
-        endless.virsh("migrate-setspeed", "guest", "2")
-        assert endless.virsh("migrate-getspeed", "guest") == "2"
-        endless.virsh("migrate-setmaxdowntime", "guest", "100")
-        assert endless.virsh("migrate-getmaxdowntime", "guest") == "100"
-        endless.virsh("domjobabort", "guest")
-        assert "canceled by client" in migration.communicate(timeout=SECONDS)[1]
-    assert migration.returncode == 1
-    assert endless.virsh("domstate", "guest") == "running"
-    assert other.virsh("list", "--all", "--name") == ""
-    assert _moves_blocks(endless)
-    assert endless.qmp("query-migrate")["status"] == "cancelled"
-
-
-def test_a_save_is_aborted(busy, tmp_path):
-    busy.qmp("x-sim-migration-hold", at="active")
-    with _under_way(busy, "save", "guest", str(tmp_path / "saved")) as save:
-        busy.virsh("domjobabort", "guest")
-        assert "canceled by client" in save.communicate(timeout=SECONDS)[1]
-    assert busy.virsh("domstate", "guest") == "running"
-    assert _moves_blocks(busy)
-
-
-def test_a_migration_that_takes_too_long_stops_the_guest(endless, other):
-    with _under_way(endless, *_migrate(other, "--bandwidth", "20", "--timeout", "1")) as migration:
-        migration.wait(SECONDS)
-    assert migration.returncode == 0
-    assert other.virsh("domstate", "guest") == "running"
-    other.virsh("destroy", "guest")
-
-
-def test_a_migration_ends_in_postcopy(endless, other):
-    with _under_way(endless, *_migrate(other, "--bandwidth", "1", "--postcopy")) as migration:
-        endless.virsh("migrate-postcopy", "guest")
-        migration.wait(SECONDS)
-    assert migration.returncode == 0
-    assert _moves_blocks(other)
-    other.virsh("destroy", "guest")
+def busy(libvirt, disk):
+    """A running domain whose guest writes to its disk."""
+    libvirt.define(disk)
+    libvirt.virsh("start", "guest")
+    libvirt.qmp("x-sim-guest-io", device="virtio-disk0", enable=True, write=True)
+    return libvirt
