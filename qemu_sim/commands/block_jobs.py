@@ -12,7 +12,7 @@ from qemu_sim.block import copying, creation
 from qemu_sim.block.graph import Graph
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import DeviceNotFound, QMPError
-from qemu_sim.machine.jobs import Job, Wishes
+from qemu_sim.machine.job import Job, Wishes
 
 if TYPE_CHECKING:
     from qemu_sim.block.node import Node

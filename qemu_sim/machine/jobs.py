@@ -1,285 +1,23 @@
-"""Long-running work that clients watch: jobs, their states, and who may do what when.
+"""The jobs of one machine.
 
-QEMU: job.c, blockjob.c, qapi/job.json
-
-A job's work is an async function. It moves through the states of the table and tells each
-step by JOB_STATUS_CHANGE; a block job tells its turns by BLOCK_JOB_* as well. What a speed
-limit makes it wait is the machine's time; the work itself takes none of it.
+QEMU: job.c (job_create), blockjob.c
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from qemu_sim.clock import SECOND, Alarm, Clock, rest
 from qemu_sim.errors import DeviceNotActive, QMPError
 
-# JobVerbTable: the states in which a client may ask for each.
-_VERBS = {
-    "cancel": ("created", "running", "paused", "ready", "standby", "waiting", "pending"),
-    "pause": ("created", "running", "paused", "ready", "standby"),
-    "resume": ("created", "running", "paused", "ready", "standby"),
-    "set-speed": ("created", "running", "paused", "ready", "standby"),
-    "change": ("created", "running", "paused", "ready", "standby"),
-    "complete": ("ready",),
-    "finalize": ("pending",),
-    "dismiss": ("concluded",),
-}
-_ACTIVE = "write-blocking"  # the copy mode in which a guest's writes wait for both sides
+if TYPE_CHECKING:
+    from qemu_sim.clock import Clock
+    from qemu_sim.machine.job import Job, Wishes
+
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
-_PAUSED = {"running": "paused", "ready": "standby"}
-_GOES_ON = {paused: status for status, paused in _PAUSED.items()}
 
 Emit = Callable[[str, dict[str, Any]], None]
-Work = Callable[["Job"], Awaitable[None]]
-
-
-class Wishes(NamedTuple):
-    """What a client wants of a job besides its work; `speed` is in bytes a second."""
-
-    is_block: bool = True
-    auto_finalize: bool = True
-    auto_dismiss: bool = True
-    speed: int = 0
-
-
-class Job:
-    """One job. Its work reports `progress`, and waits in `ready` where it needs a signal."""
-
-    def __init__(self, jobs: Jobs, id: str, kind: str, wishes: Wishes) -> None:
-        self.id = id
-        self.kind = kind
-        self.is_block = wishes.is_block
-        self.auto_finalize = wishes.auto_finalize
-        self.auto_dismiss = wishes.auto_dismiss
-        self.copy_mode = "background"  # of a mirror
-        self.status = "undefined"
-        self.done, self.total = 0, 1
-        self._speed = wishes.speed
-        self.error: str | None = None
-        self.settled: list[Callable[[], None]] = []
-        """Called in order, once, when the work is final, for better or worse."""
-        self.succeeded = False
-        self.pivots = False
-        self._jobs = jobs
-        self._task: asyncio.Task[None] | None = None
-        self._completed = asyncio.Event()
-        self._may_run = asyncio.Event()
-        self._may_run.set()
-        self._sleep: Alarm | None = None
-
-    # Seen by the work.
-
-    async def step(self, done: int) -> None:
-        """Report progress, let others run as `speed` wants, and wait while paused."""
-        fresh, self.done = done - self.done, done
-        clock = self._jobs.clock
-        if self._speed:
-            self._sleep = Alarm(clock)
-            await self._sleep.wait(clock.now() + fresh * SECOND // self._speed)
-            self._sleep = None
-        else:
-            await asyncio.sleep(0)
-        if not self._may_run.is_set():
-            await rest(clock, self._may_run.wait())
-
-    async def ready(self) -> None:
-        """Say that both sides are equal, and wait until a client ends it."""
-        self.move("ready")
-        self._tell("BLOCK_JOB_READY")
-        await rest(self._jobs.clock, self._completed.wait())
-
-    # Seen by clients.
-
-    @property
-    def speed(self) -> int:
-        """Bytes a second, 0 for any."""
-        return self._speed
-
-    @speed.setter
-    def speed(self, speed: int) -> None:
-        """Work at another speed; where that is more, go on at once, as block_job_set_speed does."""
-        is_faster = speed == 0 or speed > self._speed
-        self._speed = speed
-        if is_faster and self._sleep is not None:
-            self._sleep.ring()
-
-    def change(self, copy_mode: str) -> None:
-        """Mirror in that mode from now on. Raises QMPError in QEMU's words."""
-        self.check("change")
-        if self.kind != "mirror":
-            raise QMPError("Job type does not support change")
-        if copy_mode not in (self.copy_mode, _ACTIVE):
-            raise QMPError(f"Change to copy mode '{copy_mode}' is not implemented")
-        self.copy_mode = copy_mode
-
-    def describe(self) -> dict[str, Any]:
-        """Return the JobInfo."""
-        found = {
-            "id": self.id,
-            "type": self.kind,
-            "status": self.status,
-            "current-progress": self.done,
-            "total-progress": self.total,
-        }
-        return found if self.error is None else {**found, "error": self.error}
-
-    def describe_block_job(self) -> dict[str, Any]:
-        """Return the BlockJobInfo."""
-        is_ready = self.status in ("ready", "standby")
-        return {
-            **self._turn(),
-            "busy": self.status == "running",
-            "paused": not self._may_run.is_set(),
-            "ready": is_ready,
-            "status": self.status,
-            "io-status": "ok",
-            "auto-finalize": self.auto_finalize,
-            "auto-dismiss": self.auto_dismiss,
-            "actively-synced": is_ready and self.copy_mode == _ACTIVE,
-            **({} if self.error is None else {"error": self.error}),
-        }
-
-    def check(self, verb: str) -> None:
-        """Raise QMPError in QEMU's words if a client may not ask for that now."""
-        if self.status not in _VERBS[verb]:
-            raise QMPError(
-                f"Job '{self.id}' in state '{self.status}' cannot accept command verb '{verb}'"
-            )
-
-    def cancel(self, *, force: bool) -> None:
-        """End the work; a mirror that is ready is only ended unless `force`."""
-        self.check("cancel")
-        if self.status in ("ready", "standby") and not force:
-            self._completed.set()
-            self._may_run.set()
-        elif self._task is not None and not self._task.done():
-            self._task.cancel()
-        else:
-            self._abort(None)
-
-    def pause(self) -> None:
-        """Stop the work for a while."""
-        self.check("pause")
-        if not self._may_run.is_set():
-            raise QMPError("Job is already paused")
-        self._may_run.clear()
-        if self.status in _PAUSED:
-            self.move(_PAUSED[self.status])
-
-    def resume(self) -> None:
-        """Go on after `pause`."""
-        if self._may_run.is_set():
-            raise QMPError("Can't resume a job that was not paused")
-        self.check("resume")
-        self._may_run.set()
-        if self.status in _GOES_ON:
-            self.move(_GOES_ON[self.status])
-
-    def complete(self) -> None:
-        """End a mirror that is ready, and use its target."""
-        self.check("complete")
-        self.pivots = True
-        self._completed.set()
-
-    def finalize(self) -> None:
-        """Make the result final."""
-        self.check("finalize")
-        self._conclude("BLOCK_JOB_COMPLETED")
-
-    def dismiss(self) -> None:
-        """Forget the job."""
-        self.check("dismiss")
-        self._jobs.forget(self)
-        self.move("null")
-
-    # Its way through the states.
-
-    def start(self, work: Work, *, drained: bool = False) -> None:
-        """Begin the work; what follows comes after the reply.
-
-        `drained`: its nodes are, while it is under way already, which pauses it.
-        """
-        for status in ("running", *(("paused", "running") if drained else ())):
-            self.move(status)
-        self._task = asyncio.get_running_loop().create_task(self._run(work), name=f"job {self.id}")
-        self._jobs.clock.follow(self._task)
-
-    def give_up(self) -> None:
-        """End a job whose work never began."""
-        self.settled.clear()
-        for status in ("aborting", "concluded"):
-            self.move(status)
-        self.dismiss()
-
-    def move(self, status: str) -> None:
-        """Change the state, and tell."""
-        self.status = status
-        self._jobs.emit("JOB_STATUS_CHANGE", {"id": self.id, "status": status})
-
-    def stop(self) -> None:
-        """End the work because the machine ends."""
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self, work: Work) -> None:
-        try:
-            await work(self)
-        except asyncio.CancelledError:
-            if self._jobs.closing:
-                raise
-            self._abort(None)
-        except QMPError as error:
-            self._abort(str(error))
-        except Exception as error:  # noqa: BLE001  whatever it is, the job must end
-            self._abort(self._jobs.bug(error))
-        else:
-            self.done = self.total
-            self.succeeded = True
-            self.move("waiting")
-            self.move("pending")
-            if self.auto_finalize:
-                self._conclude("BLOCK_JOB_COMPLETED")
-            else:
-                self._tell_pending()
-
-    def _abort(self, error: str | None) -> None:
-        self.error = error
-        self.succeeded = self.pivots = False
-        self.move("aborting")
-        self._conclude("BLOCK_JOB_CANCELLED" if error is None else "BLOCK_JOB_COMPLETED")
-
-    def _conclude(self, event: str) -> None:
-        for call in self.settled:
-            try:
-                call()
-            except QMPError as error:
-                self.error = str(error)
-        self._tell(event)
-        self.move("concluded")
-        if self.auto_dismiss:
-            self.dismiss()
-
-    def _turn(self) -> dict[str, Any]:
-        return {
-            "type": self.kind,
-            "device": self.id,
-            "len": self.total,
-            "offset": self.done,
-            "speed": self.speed,
-        }
-
-    def _tell(self, event: str) -> None:
-        if self.is_block:
-            failed = {} if self.error is None else {"error": self.error}
-            self._jobs.emit(event, {**self._turn(), **failed})
-
-    def _tell_pending(self) -> None:
-        if self.is_block:
-            self._jobs.emit("BLOCK_JOB_PENDING", {"type": self.kind, "id": self.id})
 
 
 class Jobs:
@@ -299,6 +37,8 @@ class Jobs:
             raise QMPError(f"Invalid job ID '{id}'")
         if id in self._jobs:
             raise QMPError(f"Job ID '{id}' already in use")
+        from qemu_sim.machine.job import Job  # noqa: PLC0415 - many machines never have one
+
         job = Job(self, id, kind, wishes)
         self._jobs[id] = job
         job.move("created")

@@ -16,7 +16,6 @@ for it is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.backends.memory_backend import MemoryBackend
@@ -24,7 +23,7 @@ from qemu_sim.devices.pcie_root_port import PcieRootPort
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine import recorded_tree
 from qemu_sim.machine.cpu_properties import cpu_type, cpu_values, has_cpus
-from qemu_sim.machine.qom_node import Node
+from qemu_sim.machine.qom_node import Node, resolve
 from qemu_sim.machine.type_properties import TypeProperties
 from qemu_sim.qapi import idle
 from qemu_sim.qapi.glib_order import ordered
@@ -78,14 +77,14 @@ class ObjectTree:
 
         Raises DeviceNotFound, also where several objects match.
         """
-        found = self._matches(path)
+        found = resolve(self._root, path)
         if len(found) != 1:
             raise DeviceNotFound(f"Device '{path}' not found")
         return found[0]
 
     def find_unambiguous(self, path: str) -> Node:
         """Return the object like `find`, but say so where several match (QMPError)."""
-        if len(self._matches(path)) > 1:
+        if len(resolve(self._root, path)) > 1:
             raise QMPError(f"Path '{path}' is ambiguous")
         return self.find(path)
 
@@ -257,31 +256,6 @@ class ObjectTree:
         backend = node.children.get("virtio-backend")
         if backend is not None and name in self._types.device_properties(backend):
             return backend
-        return node
-
-    # How paths are followed.
-
-    def _matches(self, path: str) -> list[Node]:
-        parts = [part for part in path.split("/") if part]
-        if path.startswith("/"):
-            found = self._follow(self._root, parts)
-            return [] if found is None else [found]
-        return list(self._partial(self._root, parts))
-
-    def _partial(self, node: Node, parts: list[str]) -> Iterator[Node]:
-        """Every object that `parts` lead to from some object."""
-        found = self._follow(node, parts)
-        if found is not None:
-            yield found
-        for child in node.children.values():
-            yield from self._partial(child, parts)
-
-    def _follow(self, node: Node | None, parts: list[str]) -> Node | None:
-        for part in parts:
-            if node is None:
-                break
-            link = node.links.get(part)
-            node = self.find(link) if link is not None else node.children.get(part)
         return node
 
 

@@ -5,6 +5,7 @@ QEMU: qom/object.c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,3 +32,30 @@ class Node:
         child = Node(f"{self.path.rstrip('/')}/{name}", qom_type, values=values or {})
         self.children[name] = child
         return child
+
+
+def resolve(root: Node, path: str) -> list[Node]:
+    """Return the objects at an absolute path, one at most, or at a partial one from anywhere."""
+    parts = [part for part in path.split("/") if part]
+    if path.startswith("/"):
+        found = _follow(root, root, parts)
+        return [] if found is None else [found]
+    return list(_partial(root, root, parts))
+
+
+def _partial(root: Node, node: Node, parts: list[str]) -> Iterator[Node]:
+    """Every object that `parts` lead to from some object."""
+    found = _follow(root, node, parts)
+    if found is not None:
+        yield found
+    for child in node.children.values():
+        yield from _partial(root, child, parts)
+
+
+def _follow(root: Node, node: Node | None, parts: list[str]) -> Node | None:
+    for part in parts:
+        if node is None:
+            break
+        link = node.links.get(part)
+        node = node.children.get(part) if link is None else next(iter(resolve(root, link)), None)
+    return node

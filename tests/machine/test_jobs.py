@@ -6,7 +6,8 @@ import pytest
 
 from qemu_sim.clock import SECOND, ManualClock
 from qemu_sim.errors import DeviceNotActive, QMPError
-from qemu_sim.machine.jobs import Jobs, Wishes
+from qemu_sim.machine.job import Wishes
+from qemu_sim.machine.jobs import Jobs
 
 
 @pytest.fixture
