@@ -23,7 +23,6 @@ _TEXTS = {
     "accel": "x-accel-stats",
     "irq": "x-query-irq",
     "numa": "x-query-numa",
-    "pic": "x-query-interrupt-controllers",
     "roms": "x-query-roms",
     "usb": "x-query-usb",
 }

@@ -36,7 +36,7 @@ _MODULES = (
     *("block", "control", "dumping", "info", "info_block", "info_machine", "info_migrate"),
     *("info_migration", "migration", "parts", "printing", "qom"),
 )
-_NAME = re.compile(r"\s*([^\s/]+)\s*")
+_NAME = re.compile(r"\s*([^\s/]*)\s*")
 _ENTRY = re.compile(r"^(?=[^\s\[])", re.MULTILINE)  # one entry may have several lines
 # What parts that a client plugs do not change.
 _WHATEVER_IS_PLUGGED = frozenset(
