@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qemu_sim.block.graph import Graph
     from qemu_sim.devices.device import Device
     from qemu_sim.fds import Fd
-    from qemu_sim.machine.buses import Buses
+    from qemu_sim.machine.buses import Bus, Buses
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.monitor_object import MonitorObject
@@ -39,6 +39,7 @@ CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
 # Netdev types of the schema that Debian's QEMU lacks; "nic" is none at all.
 _NOT_COMPILED = ("netmap", "nic")
 
+_NO_BUS = "none"
 _PERIPHERAL = "/machine/peripheral"
 _ANONYMOUS = "/machine/peripheral-anon"
 _MAC = 0x525400123456  # QEMU's first; net/net.c (qemu_macaddr_default_if_unset)
@@ -279,15 +280,16 @@ class Board:
             return None
         given = dict(given)
         at = {"bus": given.pop("bus")} if "bus" in given else {}  # no property of the type
-        properties = {**self._check_properties(kind, given, typed), **at}
         made = catalog.find("qemu_sim.devices", "", kind) or _cpu_model(kind)
-        if made is None:
-            raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
-        bus = self._buses.find(kind, properties.get("bus"), made.BUS, hotplug=hotplug)
-        if is_primary:
-            self.failover.check(kind, bus.kind)
+        bus = self._find_bus(kind, at.get("bus"), made, hotplug=hotplug)
         if id is not None and any(device.id == id for device in self.devices):
             raise QMPError(f"Duplicate device ID '{id}'")
+        properties = {**self._check_properties(kind, given, typed), **at}
+        if made is None or bus is None:
+            raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
+        self._buses.check_room(kind, bus)
+        if is_primary:
+            self.failover.check(kind, bus.kind)
         device: Device = made(id, self._path(id), properties, self)
         device.hotplugged = hotplug
         try:
@@ -300,6 +302,24 @@ class Board:
         self._buses.plug(bus, device)
         self.devices.append(device)
         return device
+
+    def _find_bus(
+        self, kind: str, name: str | None, made: type[Device] | None, *, hotplug: bool
+    ) -> Bus | None:
+        """Return where a device would go; None if it is on no bus. Raises QMPError."""
+        wanted = made.BUS if made is not None else None
+        if self._profile is not None:
+            from qemu_sim.machine import pluggable  # noqa: PLC0415 - many machines have no device
+
+            has_machine = self._options.machine_type != "none"
+            pluggable.check(self._profile, kind, hotplug=hotplug, has_machine=has_machine)
+            wanted = wanted or pluggable.bus_of(self._profile, kind)
+            if hotplug and (wanted is None or wanted == _NO_BUS):
+                pluggable.check_bare(kind, has_machine=has_machine)
+        bus = None if wanted is None else self._buses.find(kind, name, wanted)
+        if hotplug and bus is not None:
+            self._buses.check_hotplug(kind, bus)
+        return bus
 
     def delete_device(self, name: str) -> Device:
         """Unplug the device of that ID or QOM path. Raises DeviceNotFound in QEMU's words."""

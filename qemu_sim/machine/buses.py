@@ -54,17 +54,25 @@ class Buses:
             for number in reversed(range(2)):
                 self._add(Bus(f"ide.{number}", "IDE", hotplug=False, slots=2))
 
-    def find(self, kind: str, name: str | None, wanted: str, *, hotplug: bool) -> Bus:
+    def find(self, kind: str, name: str | None, wanted: str) -> Bus:
         """Return the bus for a device of type `kind`, which needs a bus of type `wanted`.
 
         Raises QMPError in QEMU's words.
         """
-        bus = self._first(kind, wanted) if name is None else self._named(kind, name, wanted)
-        if hotplug and not bus.hotplug:
+        return self._first(kind, wanted) if name is None else self._named(kind, name, wanted)
+
+    def check_hotplug(self, kind: str, bus: Bus) -> None:
+        """Raise QMPError in QEMU's words if what is on a bus was there from the start."""
+        from qemu_sim.machine import pluggable  # noqa: PLC0415 - not at a start
+
+        pluggable.check_moves(kind)
+        if not bus.hotplug:
             raise QMPError(f"Bus '{bus.name}' does not support hotplugging")
+
+    def check_room(self, kind: str, bus: Bus) -> None:
+        """Raise QMPError in QEMU's words if a bus is full."""
         if bus.kind.startswith(_SLOTTED) and len(bus.devices) >= bus.slots:
             raise QMPError(_full(kind, bus))
-        return bus
 
     def check_unplug(self, device: Device) -> None:
         """Raise QMPError in QEMU's words if `device` stays as long as the machine."""
