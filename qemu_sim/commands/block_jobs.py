@@ -102,7 +102,7 @@ def start_mirror(
     `leaves` is what the copy stands on, once it is gone over to.
     """
     graph, sync = machine.board.graph, arguments["sync"]
-    _check_mirror(graph, arguments)
+    _check_mirror(graph, arguments, source)
     if sync in ("bitmap", "incremental"):
         raise QMPError(f"Sync mode '{sync}' not supported")
     source.check_free()
@@ -125,7 +125,7 @@ def start_mirror(
     job.start(work)
 
 
-def _check_mirror(graph: Graph, arguments: Arguments) -> None:
+def _check_mirror(graph: Graph, arguments: Arguments, source: Node) -> None:
     granularity = arguments.get("granularity", 0)
     if granularity and not _MIN_GRANULARITY <= granularity <= _MAX_GRANULARITY:
         raise QMPError("Parameter 'granularity' expects a value in range [512B, 64MB]")
@@ -133,9 +133,8 @@ def _check_mirror(graph: Graph, arguments: Arguments) -> None:
         raise QMPError("Parameter 'granularity' expects a power of 2")
     if arguments.get("buf-size", 0) < 0:
         raise QMPError("Invalid parameter 'buf-size'")
-    if "replaces" in arguments:
-        graph.node(arguments["replaces"])
-        raise QMPError("a mirror with 'replaces' is not simulated by qemu-sim")
+    if "replaces" in arguments and graph.node(arguments["replaces"]) is not source:
+        raise QMPError("a mirror that 'replaces' another node is not simulated by qemu-sim")
 
 
 @command("block-stream", raw=True)

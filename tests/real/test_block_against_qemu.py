@@ -83,6 +83,9 @@ query-jobs
 job-dismiss {"id": "m0"}
 blockdev-mirror {"job-id": "m1", "device": "src", "target": "dst", "sync": "full"}
 block-job-cancel {"device": "m1", "force": true}
+blockdev-mirror {"job-id": "m2", "device": "src", "target": "dst", "sync": "full", "replaces": "nope"}
+blockdev-mirror {"job-id": "m2", "device": "src", "target": "dst", "sync": "full", "replaces": "src"}
+block-job-cancel {"device": "m2", "force": true}
 blockdev-backup {"job-id": "b0", "device": "src", "target": "dst", "sync": "full", "auto-finalize": false}
 job-complete {"id": "b0"}
 job-finalize {"id": "b0"}
