@@ -166,9 +166,8 @@ class GuestMemory:
         if self._origin is not None:
             same = os.path.sameopenfile(fd.fileno(), self.fd.fileno())
             return None if same else "the descriptor of guest RAM is not the file that it is in"
-        found = descriptor.kind(fd)
-        if found != descriptor.MEMFD or not _has_seals(fd):
-            return f"the descriptor of guest RAM is not a memfd but {found}"
+        if not _has_seals(fd):
+            return f"the descriptor of guest RAM is not a memfd but {descriptor.kind(fd)}"
         size = os.fstat(fd.fileno()).st_size
         return f"guest RAM is {self.size} bytes, its memfd {size}" if size != self.size else None
 
@@ -222,7 +221,7 @@ def _map(fd: Fd, size: int) -> mmap.mmap:
 
 
 def _has_seals(fd: Fd) -> bool:
-    """Whether the kernel takes it for a memfd; a file of that name is none."""
+    """Whether it is memory, not a disk's: a memfd, or a file of tmpfs as POSIX's shared memory."""
     try:
         fcntl.fcntl(fd.fileno(), _F_GET_SEALS)
     except OSError:

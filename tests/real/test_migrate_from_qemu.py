@@ -259,7 +259,8 @@ def test_ram_of_a_backend_and_a_uuid(make_move):
 
 def memory_files(pid):
     paths = [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
-    return {os.stat(path).st_ino for path in paths if "/memfd:" in os.readlink(path)}
+    held = [path for path in paths if re.match("/memfd:|/dev/shm/", os.readlink(path))]
+    return {(os.stat(path).st_dev, os.stat(path).st_ino) for path in held}
 
 
 def test_ram_that_is_a_file(make_move, tmp_path):
@@ -273,8 +274,9 @@ def test_ram_that_is_a_file(make_move, tmp_path):
 
 
 @pytest.mark.usefixtures("knows_cpr_transfer")
-def test_ram_that_stays_where_it_is(make_move):
-    more = ("-object", "memory-backend-memfd,id=mem,size=1M,share=on")
+@pytest.mark.parametrize("kind", ["memfd", "ram", "shm"])
+def test_ram_that_stays_where_it_is(make_move, kind):
+    more = ("-object", f"memory-backend-{kind},id=mem,size=1M,share=on")
     machine = "q35,memory-backend=mem,aux-ram-share=on"
     move = make_move(machine, *more)
     move.source.execute("migrate-set-parameters", mode="cpr-transfer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import resource
+import tempfile
 
 import pytest
 from hypothesis import given
@@ -110,10 +111,14 @@ def test_adopted_ram_is_the_same(memory):
     other.close()
 
 
-def _file(tmp_path):
-    path = tmp_path / "memfd:x"
-    path.write_bytes(bytes(MiB))
-    return Fd(os.open(path, os.O_RDWR))
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no POSIX shared memory here")
+def test_ram_may_be_a_file_of_shared_memory(memory):
+    """As that of QEMU's memory-backend-shm."""
+    with tempfile.TemporaryFile(dir="/dev/shm") as file:
+        file.write(b"hello")
+        file.truncate(MiB)
+        memory.adopt(Fd.duplicate(file.fileno()))
+    assert memory.read(0, 5) == b"hello"
 
 
 def _sized(size):
@@ -125,14 +130,14 @@ def _sized(size):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda _: Fd(os.eventfd(0)), "not a memfd but eventfd"),
-        (_file, "not a memfd but /"),
-        (lambda _: _sized(MiB - 1), "guest RAM is 1048576 bytes, its memfd 1048575"),
+        (lambda: Fd(os.eventfd(0)), "not a memfd but eventfd"),
+        (lambda: Fd(os.open("/dev/null", os.O_RDWR)), "not a memfd but /dev/null"),
+        (lambda: _sized(MiB - 1), "guest RAM is 1048576 bytes, its memfd 1048575"),
     ],
 )
-def test_what_is_no_ram_is_refused(memory, tmp_path, make, words):
+def test_what_is_no_ram_is_refused(memory, make, words):
     memory.write(0, b"mine")
-    fd = make(tmp_path)
+    fd = make()
     with pytest.raises(MigrationError, match=words):
         memory.adopt(fd)
     assert fd.closed
