@@ -41,9 +41,9 @@ def is_cpr(mode: str) -> bool:
     return mode.startswith("cpr-")
 
 
-def leaves_ram(machine: Side) -> bool:
+def leaves_ram(machine: Side, mode: str) -> bool:
     """Whether RAM stays where it is, so that none of its pages is in the stream."""
-    if machine.migration_mode in (TRANSFER, EXEC):
+    if mode in (TRANSFER, EXEC):
         return True
     memory = machine.memory
     can_be_opened = memory.is_named_file or machine.version < _NAMED_SINCE

@@ -62,8 +62,12 @@ class Dialogue(Protocol):
 class Outgoing:
     """Writes one machine to a stream; `plan` is None for a migration without hand-over."""
 
-    def __init__(self, machine: SourceMachine, stream: Stream, plan: Plan | None) -> None:
+    def __init__(
+        self, machine: SourceMachine, stream: Stream, plan: Plan | None, mode: str
+    ) -> None:
+        """`mode` is the migration parameter."""
         self._machine = machine
+        self._mode = mode
         self.stream = stream
         self.plan = plan
         self.stopped = False
@@ -123,7 +127,7 @@ class Outgoing:
         self.stream.write(vmstream.HEADER + configuration.section(machine))
         await self._dialogue.open()
         self._moving = [] if self.plan is None else self.plan.transferred()
-        travels = self._dialogue.ram_travels or cpr.leaves_ram(machine)
+        travels = self._dialogue.ram_travels or cpr.leaves_ram(machine, self._mode)
         carrier: Carrier | None = self._multifd
         if machine.capabilities.enabled("mapped-ram"):
             carrier = MappedRam(machine.memory, self.stream, left_out=travels)

@@ -40,10 +40,6 @@ class Side(Protocol):
         """How its migrations are done."""
 
     @property
-    def migration_mode(self) -> str:
-        """The parameter `mode`; "normal" where there is none."""
-
-    @property
     def clock(self) -> Clock:
         """The machine's time."""
 
@@ -125,6 +121,10 @@ class DestinationMachine(Side, Protocol):
 
 class Migratable(SourceMachine, DestinationMachine, Protocol):
     """What a migration needs of its machine, on either side."""
+
+    @property
+    def migration_mode(self) -> str:
+        """The parameter `mode`; "normal" where there is none."""
 
     def resume_after_failure(self, run_state: str) -> None:
         """Go back to `run_state` (RESUME when that is running)."""

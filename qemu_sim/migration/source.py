@@ -44,6 +44,7 @@ class MigrationSource(Attempt):
         """`phase_timeout` in seconds."""
         super().__init__(machine, status, phase_timeout)
         self.plan = plan
+        self._mode = machine.migration_mode  # a client may set the next one's meanwhile
         self._progress = Progress(machine)
         self._continue = asyncio.Event()
         self._begun = False  # whether `_send` has run its first step
@@ -167,12 +168,12 @@ class MigrationSource(Attempt):
     async def _send_all(self, opening: Opening) -> None:
         await self._machine.hooks.reach("setup")
         stream = await self._stream(opening)
-        outgoing = self._outgoing = Outgoing(self._machine, stream, self.plan)
+        outgoing = self._outgoing = Outgoing(self._machine, stream, self.plan, self._mode)
         for _ in range(multifd.channels(self._machine)):
             await outgoing.add_channel(await self._stream(self._connect()))
         if self._wants_postcopy:
             outgoing.start_postcopy()
-        if cpr.is_cpr(self._machine.migration_mode):
+        if cpr.is_cpr(self._mode):
             await self._stop(outgoing)
         await outgoing.begin()
         if self._machine.request_unplug():
@@ -193,7 +194,7 @@ class MigrationSource(Attempt):
         outgoing.close()
         self._machine.finish_migration()
         self._status.move("completed")
-        if self._machine.migration_mode == cpr.EXEC:
+        if self._mode == cpr.EXEC:
             await self._run_next(outgoing.state_name)
 
     async def _run_next(self, run_state: str) -> None:

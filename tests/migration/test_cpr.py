@@ -70,6 +70,7 @@ async def test_transfer_sends_the_descriptor_ahead_and_no_page(pair, ahead):
             os.close(fd)
         await asyncio.sleep(0.05)  # it waits, however long it takes
         assert pair.source.log == ["setup"]
+        pair.source.parameters.set({"mode": "normal"})  # the next one's
         assert pair.source.state_name == "running"
     assert await pair.ended() == ("completed", "completed")
     assert pair.source.log == RAN
