@@ -68,6 +68,17 @@ async def test_pages_leave_the_main_channel(pair):
     assert max(seen) < 10 * PAGE
 
 
+async def test_beside_a_hand_over(make_pair):
+    pair = await make_pair()
+    for side in (pair.source, pair.destination):
+        side.capabilities.names |= {"multifd"}
+    pair.access = pair.access._replace(channels=3)
+    pair.listen()
+    pair.migrate()
+    assert await pair.ended() == ("completed", "completed")
+    assert pair.destination.serving == ["nic0", "nic1"]
+
+
 async def test_in_postcopy(pair):
     for side in (pair.source, pair.destination):
         side.capabilities.names.add("postcopy-ram")

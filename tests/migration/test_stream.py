@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from qemu_sim.errors import MigrationError
 from qemu_sim.fds import Fd
 from qemu_sim.io.channel import Channel
-from qemu_sim.migration import qemu_file
+from qemu_sim.migration import file_input
 from qemu_sim.migration.stream import Stream
 
 PIECES = st.lists(st.one_of(st.binary(min_size=1, max_size=40), st.none()), max_size=30)
@@ -81,7 +81,7 @@ async def test_waiting_for_a_silent_peer_ends_and_says_for_what():
 
 
 async def test_an_end_that_comes_while_polling_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(qemu_file, "_EAGER_SECONDS", 30)
+    monkeypatch.setattr(file_input, "_EAGER_SECONDS", 30)
     path = str(tmp_path / "channel")
     leave = f"import socket as s; p = s.socket(s.AF_UNIX); p.connect({path!r}); p.recv(1)"
     with socket.socket(socket.AF_UNIX) as listener:
