@@ -78,10 +78,10 @@ def _register(name: str, text: str | tuple[str, str]) -> None:
 
 def _is_there(machine: Machine, name: str) -> bool:
     """Whether a chardev or device has that ID or path, so that the refusal would be wrong."""
-    paths = (device.path for device in machine.devices)
+    paths = (device.path for device in machine.board.devices)
     return (
         name in machine.board.chardevs
-        or any(device.id == name for device in machine.devices)
+        or any(device.id == name for device in machine.board.devices)
         or name.startswith(tuple(paths))
     )
 

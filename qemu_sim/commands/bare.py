@@ -35,7 +35,7 @@ def query_pci(machine: Machine) -> list[dict[str, Any]]:
 @command("x-query-virtio")
 def x_query_virtio(machine: Machine) -> list[dict[str, Any]]:
     """Return that there is no virtio device, or say so, as newer ones do."""
-    if any("virtio" in device.TYPE or "vhost" in device.TYPE for device in machine.devices):
+    if any("virtio" in device.TYPE or "vhost" in device.TYPE for device in machine.board.devices):
         raise QMPError("not simulated by qemu-sim: x-query-virtio with virtio devices")
     if machine.profile.version >= _NEWER:
         raise QMPError("No virtio devices found")

@@ -96,7 +96,7 @@ def query_migrate(machine: Machine) -> dict[str, Any]:
 @command("query-backend-transfer")
 def query_backend_transfer(machine: Machine) -> list[dict[str, Any]]:
     """Return for each device whether its backend could be handed over."""
-    return transfer.support(machine.devices, machine.transfer_by_default)
+    return transfer.support(machine.migrating.devices, machine.transfer_by_default)
 
 
 @command("query-backend-transfer-support")

@@ -49,7 +49,7 @@ def query_mice(machine: Machine) -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = list(_idle(_MICE, machine, {}))
     index = 1 + max((mouse["index"] for mouse in found), default=-1)
-    plugged = [device for device in machine.devices if isinstance(device, InputDevice)]
+    plugged = [device for device in machine.board.devices if isinstance(device, InputDevice)]
     for number, device in enumerate(plugged, index):
         if device.POINTS_AS is not None:
             mouse = {"name": device.POINTS_AS, "index": number, "current": False}

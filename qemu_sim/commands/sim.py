@@ -34,7 +34,7 @@ def x_sim_guest_io(
 @command("x-sim-query-guest")
 def x_sim_query_guest(machine: Machine) -> list[dict[str, Any]]:
     """Return the guest's counters of each device that it uses."""
-    reports = ((device, device.report()) for device in machine.devices)
+    reports = ((device, device.report()) for device in machine.board.devices)
     return [{"device": device.name, **report} for device, report in reports if report is not None]
 
 

@@ -85,7 +85,7 @@ class Admission:
         self.check_channels(transport)
         machine.dialect.check_channel(is_unix=transport.can_carry_fds)
         await machine.dialect.open_early()
-        access = self.access(named_fds)._replace(channels=1 + multifd.channels(machine))
+        access = self.access(named_fds)._replace(channels=1 + multifd.channels(machine.migrating))
         try:
             machine.migration.listen(transport, access, exit_on_error=exit_on_error)
         finally:
@@ -96,7 +96,9 @@ class Admission:
         machine = self._machine
         if machine.capabilities.enabled("mapped-ram") and not transport.can_seek:
             raise QMPError("Migration requires seekable transport (e.g. file)")
-        needs_many = multifd.channels(machine) or machine.capabilities.enabled("postcopy-preempt")
+        needs_many = multifd.channels(machine.migrating) or machine.capabilities.enabled(
+            "postcopy-preempt"
+        )
         is_checked = machine.version >= addresses.CHANNELS_SINCE  # else it fails, or not
         if needs_many and is_checked and not transport.can_be_many:
             raise QMPError("Migration requires multi-channel URIs (e.g. tcp)")
@@ -117,7 +119,7 @@ class Admission:
         machine = self._machine
         settings = [*machine.capabilities.not_simulated(), *machine.parameters.not_simulated()]
         compression = machine.parameters["multifd-compression"]
-        if multifd.channels(machine) and compression not in multifd.COMPRESSIONS:
+        if multifd.channels(machine.migrating) and compression not in multifd.COMPRESSIONS:
             settings.append(f"multifd-compression={compression}")
         if settings:
             raise QMPError(f"Migration with {', '.join(settings)} is not simulated by qemu-sim")

@@ -28,12 +28,12 @@ from qemu_sim.machine.execution import Execution
 from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.jobs import Jobs
 from qemu_sim.machine.power import Power, firmware_resets
-from qemu_sim.machine.runstate import LIVE, RunState
+from qemu_sim.machine.runstate import RunState
 from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi import profile as profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Device
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.core_dump import CoreDump
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
+    from qemu_sim.machine.migrating import MigratingMachine
     from qemu_sim.machine.migration_settings import MigrationSettings
     from qemu_sim.machine.numa import Numa
     from qemu_sim.machine.options import MachineOptions
@@ -133,10 +134,17 @@ class Machine:
         from qemu_sim.migration.migration import Migration  # noqa: PLC0415 - not at a start
 
         return Migration(
-            self,
+            self.migrating,
             phase_timeout=self.options.phase_timeout,
             statuses=self._statuses,
         )
+
+    @cached_property
+    def migrating(self) -> MigratingMachine:
+        """The machine as its migration sees it."""
+        from qemu_sim.machine.migrating import MigratingMachine  # noqa: PLC0415 - not at a start
+
+        return MigratingMachine(self)
 
     @cached_property
     def admission(self) -> Admission:
@@ -265,7 +273,7 @@ class Machine:
         # The reply is sent one turn from now.
         loop.call_soon(loop.call_soon, self._deleted, device)
 
-    # What a migration needs of a machine.
+    # What parts ask for.
 
     @property
     def version(self) -> tuple[int, int, int]:
@@ -273,43 +281,9 @@ class Machine:
         return self.profile.version
 
     @property
-    def uuid(self) -> str | None:
-        """The UUID of -uuid."""
-        return self.options.uuid
-
-    @property
     def memory(self) -> GuestMemory:
         """Guest RAM."""
         return self.board.memory
-
-    @property
-    def devices(self) -> list[Device]:
-        """All devices that migrate, in order."""
-        board = self.board
-        return [each for each in board.devices if not self._stays_behind(each)]
-
-    def request_unplug(self) -> bool:
-        """Ask the guest to give back what stays behind; whether there is anything."""
-        return self.board.has_failover and self.board.failover.request_unplug()
-
-    async def unplug(self) -> None:
-        """Wait until the guest has given back what stays behind."""
-        await self.board.failover.unplug()
-
-    def plug_again(self) -> None:
-        """Give the guest again what was to stay behind."""
-        if self.board.has_failover:
-            self.board.failover.plug_again()
-
-    @property
-    def cpu_count(self) -> int:
-        """How many CPUs the guest has from the start."""
-        return self.options.topology.cpus
-
-    @property
-    def asleep(self) -> bool:
-        """Whether a guest that is stopped slept before."""
-        return self.execution.asleep
 
     @property
     def is_running(self) -> bool:
@@ -331,62 +305,10 @@ class Machine:
         """What `backend-transfer=auto` means for this machine type."""
         return self._settings.transfer_by_default
 
-    def stop_for_migration(self) -> None:
-        """Halt the guest; the run state becomes finish-migrate."""
-        self.execution.halt("finish-migrate")
-
-    def continue_as(self, run_state: str, *, asleep: bool) -> None:
-        """Go on, as the destination, in the source's run state."""
-        self.board.deferred = self.board.chardevs.deferred = False
-        self.board.activate_images(active=True)
-        self.execution.asleep = asleep or run_state == "suspended"
-        stays_paused = run_state in LIVE and self.options.start_paused
-        self.execution.go_back_to("paused" if stays_paused else run_state)
-
-    def announce_arrival(self, but: Collection[str]) -> None:
-        """Let the NICs tell the network that they are here now, but those at the paths `but`."""
-        if self.board.netdevs:
-            from qemu_sim.machine.nics import nics  # noqa: PLC0415 - the NIC's type is slow to load
-
-            names = [name for name, nic in nics(self.board).items() if nic.path not in but]
-            self.announcements.arrive(names, self.parameters)
-
-    def resume_after_failure(self, run_state: str) -> None:
-        """Go back to the state before a migration stopped the guest."""
-        self.execution.go_back_to(run_state)
-
-    async def run_next(self, command: list[str]) -> None:
-        """Become another program, or raise MigrationError in QEMU's words."""
-        assert self.become is not None  # nobody is admitted without
-        await self.become(command)
-
-    def finish_migration(self) -> None:
-        """Become postmigrate: another process runs this machine."""
-        self.board.activate_images(active=False)
-        self.run_state.move("postmigrate")
-
-    def trace_migration(self, direction: str, what: dict[str, Any], fds: int) -> None:
-        """Tell `migration_trace`, if somebody set it, what passed on a migration channel."""
-        if self.migration_trace is not None:
-            self.migration_trace(direction, what, fds)
-
-    def migration_moved(self, status: str) -> None:
-        """Emit MIGRATION where a client asked for it."""
-        if self.capabilities.enabled("events"):
-            self.events.emit("MIGRATION", {"status": status})
-
-    def migration_passed(self, count: int) -> None:
-        """Emit MIGRATION_PASS where a client asked for it."""
-        if self.capabilities.enabled("events"):
-            self.events.emit("MIGRATION_PASS", {"pass": count})
-
     def _tell_migration(self) -> None:
         """Let a migration, if there ever was one, know that the guest has started or stopped."""
         if "migration" in vars(self):
             self.migration.change()
-
-    def _stays_behind(self, device: Device) -> bool:
-        return self.board.has_failover and self.board.failover.stays_behind(device)
 
     def _deleted(self, device: Device) -> None:
         data = {"path": device.path}

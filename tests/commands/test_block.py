@@ -399,7 +399,7 @@ async def test_images_are_left_to_another_process_and_taken_back(run, images, ma
 
 async def test_images_go_with_the_machine(run, images, machine):
     machine.execution.halt("finish-migrate")
-    machine.finish_migration()
+    machine.migrating.finish_migration()
     assert await active(run) == {"src": False, "dst": False}
 
 
@@ -407,6 +407,6 @@ async def test_one_that_waits_for_a_migration_leaves_images_alone(tmp_path):
     machine = Machine(MachineOptions(machine_type="q35", incoming=True))
     await machine.board.graph.add({"driver": "null-co", "node-name": "n"})
     assert not machine.board.graph.node("n").active
-    machine.continue_as("running", asleep=False)
+    machine.migrating.continue_as("running", asleep=False)
     assert machine.board.graph.node("n").active
     await machine.close()
