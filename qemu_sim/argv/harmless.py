@@ -169,8 +169,6 @@ READERS: dict[str, Reader] = {
     "vga": _vga,
     "audiodev": _audiodev,
     "audio": _audio,
-    "nic": _only_none,
-    "net": _only_none,
     "rtc": _rtc,
     "overcommit": _overcommit,
     "sandbox": _sandbox,

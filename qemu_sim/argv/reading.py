@@ -46,7 +46,9 @@ class Reading:
         "guest_name_in_messages",
         "ids",
         "opts_source",
+        "plugged_nics",
         "report",
+        "unnamed_nics",
     )
 
     def __init__(self, report: Report) -> None:
@@ -54,6 +56,7 @@ class Reading:
         self.configuration = Configuration()
         self.given_defaults: set[str] = set()
         self.compat_monitors = 0  # how many have a number in their label
+        self.unnamed_nics = self.plugged_nics = 0  # of -nic; of that and -net
         self.guest_name_in_messages = False
         self.ids: dict[str, set[str]] = {}
         self.opts_source: str | None = None

@@ -203,6 +203,42 @@ def test_a_port_that_leads_nowhere(line, errors):
     assert caught.value.args == tuple(f"{line}: {text}" for text in (reason, last) if text)
 
 
+def test_a_nic_brings_its_netdev():
+    found = _parse(
+        "-device b -nic user,model=virtio,mac=52:54:00:00:00:07 -netdev user,id=n "
+        "-net nic,netdev=n,model=virtio-net-pci -nic none -net none -nic hubport,hubid=1,"
+        "id=h,model=virtio"
+    )
+    assert [each.values for each in found.netdevs] == [
+        {"type": "user", "id": "#net000"},
+        {"type": "user", "id": "n"},
+        {"type": "hubport", "hubid": "1", "id": "h"},
+    ]
+    assert [each.values for each in found.devices] == [
+        {"driver": "virtio-net-pci", "netdev": "#net000", "mac": "52:54:00:00:00:07"},
+        {"driver": "virtio-net-pci", "netdev": "n"},
+        {"driver": "virtio-net-pci", "netdev": "h"},
+        {"driver": "b"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("-nic user,model=virtio,netdev=x", "Invalid parameter 'netdev'"),
+        ("-nic user,model=virtio,mac=xx", "invalid syntax for ethernet address"),
+        ("-net nic,netdev=n,model=virtio,name=x", "Invalid parameter 'name'"),
+        ("-nic user", "not simulated by qemu-sim"),
+        ("-nic user,model=e1000", "not simulated by qemu-sim"),
+        ("-net nic,model=virtio", "not simulated by qemu-sim"),
+    ],
+)
+def test_nics_that_cannot_be(line, error):
+    with pytest.raises(StartError) as caught:
+        _parse(line)
+    assert caught.value.args == (f"{line}: {error}",)
+
+
 def test_too_many_parallel_ports():
     with pytest.raises(StartError, match="-parallel null: too many parallel ports"):
         _parse("-parallel null " * 4)
