@@ -130,6 +130,14 @@ def test_a_tap_is_not_left_to_the_next_process(net_world, tmp_path, channels):
     net_world.served_by(source)
 
 
+def test_backends_are_not_handed_over_as_well(disk_world, transferring, channels):
+    words = "^backend-transfer is not compatible with mode=cpr-transfer$"
+    with pytest.raises(QMPError, match=words):
+        transferring.execute("migrate", channels=channels, backend_transfer=True)
+    assert transferring.execute("query-migrate") == {}
+    disk_world.moves_blocks(transferring)
+
+
 def test_ram_that_only_this_process_has_is_told(make_machine, channels):
     machine = make_machine("-m", "64", *SHARED)
     machine.execute("migrate-set-parameters", mode="cpr-transfer")
