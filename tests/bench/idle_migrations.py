@@ -41,12 +41,12 @@ async def main(size: int, count: int) -> None:
 
 async def _migrate(source: Machine, uri: str) -> Machine:
     destination = await _machine(source.memory.size, incoming=True)
-    await destination.listen_for_migration(uri, None, {}, exit_on_error=False)
+    await destination.admission.listen(uri, None, {}, exit_on_error=False)
     passed = []
     source.events.subscribe(passed.append)
 
     found = address.parse(uri, None, source.profile.version)
-    source.migration.start(lambda: found, source.access({}), None)
+    source.migration.start(lambda: found, source.admission.access({}), None)
     await source.clock.advance(_LONG)
     assert source.migration.query()["status"] == "completed", source.migration.query()
     assert destination.run_state.running
