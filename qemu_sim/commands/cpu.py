@@ -13,9 +13,11 @@ from qemu_sim.errors import QMPError
 from qemu_sim.machine.cpu_properties import cpu_type, has_cpus
 
 if TYPE_CHECKING:
+    from qemu_sim.devices.device import Device
     from qemu_sim.machine.machine import Machine
 
 _NEWER = (8, 0, 0)  # than 7.2: tells the CPU's type, words one error in another way
+_DIMM = "pc-dimm"
 _NO_HOTPLUG = "machine does not support hot-plugging CPUs"
 _NO_HOTPLUG_OLD = "The feature 'query-hotpluggable-cpus' is not enabled"
 
@@ -64,13 +66,20 @@ def query_acpi_ospm_status(machine: Machine) -> list[dict[str, Any]]:
     slots = [("DIMM", machine.options.properties.get("memory", {}).get("slots", 0))]
     if machine.profile.version >= _NEWER and machine.machine_type != "microvm":
         slots.append(("CPU", machine.options.topology.maxcpus))
-    names = {each.cpu_number: each.id for each in machine.board.devices if each.id is not None}
+    names = {_slot(each): each.id for each in machine.board.devices if each.id is not None}
     return [
         {"slot": str(number), "slot-type": kind, "source": 0, "status": 0}
-        | ({"device": names[number]} if kind == "CPU" and number in names else {})
+        | ({"device": names[kind, number]} if (kind, number) in names else {})
         for kind, count in slots
         for number in range(count)
     ]
+
+
+def _slot(device: Device) -> tuple[str, int | None]:
+    """Return which slot a device is in; one that is in none has no number."""
+    if device.TYPE == _DIMM:
+        return "DIMM", device.values()["slot"]
+    return "CPU", device.cpu_number
 
 
 @command("query-kvm")

@@ -33,11 +33,13 @@ SECONDS = 60
 DOMAIN = """
 <domain type='qemu'>
   <name>guest</name>
+  <maxMemory slots='2' unit='MiB'>512</maxMemory>
   <memory unit='MiB'>64</memory>
   <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
   <vcpu current='2'>4</vcpu>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
   <features><acpi/></features>
+  <cpu><numa><cell id='0' cpus='0-3' memory='64' unit='MiB'/></numa></cpu>
   <on_poweroff>destroy</on_poweroff>
   <devices>
     <emulator>{emulator}</emulator>

@@ -36,6 +36,7 @@ FULL = """
 """
 PLUGGED = {
     "NIC": "<interface type='user'><mac address='52:54:00:00:00:02'/><model type='virtio'/></interface>",
+    "DIMM": "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>",
     "keyboard": "<input type='keyboard' bus='usb'/>",
     "channel": "<channel type='unix'><source mode='bind' path='{place}/c'/>"
     "<target type='virtio' name='org.x.0'/></channel>",
