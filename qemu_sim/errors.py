@@ -65,24 +65,32 @@ class LoadError(WireError):
     """
 
     def __init__(
-        self, text: str, *, older: str = "", printed: str = "", number: int = errno.EINVAL
+        self,
+        text: str,
+        *,
+        older: str | None = None,
+        printed: str = "",
+        number: int = errno.EINVAL,
+        older_number: int | None = None,
     ) -> None:
         """`number` is the errno that the whole load fails with; `detail` says the most."""
         super().__init__(text)
         self.detail = printed or text
         self._printed = [printed] if printed else []
-        self._older = [older] if older or printed else [text]
+        self._older = ("" if printed else text) if older is None else older
         self._strerror = os.strerror(number)
+        self._older_strerror = os.strerror(older_number or number)
 
     def told(self, *, keeps_reason: bool) -> tuple[list[str], str]:
         """Return the lines that are printed, and the `error-desc`.
 
         `keeps_reason`: as the QEMU does that prints no reason, but gives it to its clients.
         """
-        text = f"load of migration failed: {self._strerror}"
+        text = "load of migration failed"
         if keeps_reason:
-            return self._printed, f"{text}: {self}"
-        return self._printed + [line for line in self._older if line], text
+            return self._printed, f"{text}: {self._strerror}: {self}"
+        older = [self._older] if self._older else []
+        return self._printed + older, f"{text}: {self._older_strerror}"
 
 
 class FdError(Exception):

@@ -9,7 +9,6 @@ lost it stays, and holds what may be the source's, until `cont` takes it over.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -163,8 +162,7 @@ class MigrationDestination(Attempt):
         if incoming is None or incoming.plan is not None:
             return [], str(error)
         if not isinstance(error, LoadError):
-            number = errno.EIO if incoming.cut_off else errno.EINVAL
-            error = LoadError(str(error), number=number)
+            error = incoming.cut_off(error) or LoadError(str(error))
         return error.told(keeps_reason=self._machine.version >= _REASON_KEPT_SINCE)
 
     def _end(self, reason: str) -> None:

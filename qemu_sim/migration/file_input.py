@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qemu_sim.errors import MigrationError
+from qemu_sim.errors import LoadError, MigrationError
 from qemu_sim.fds import Fd
 from qemu_sim.io.channel import Channel
 from qemu_sim.migration.arrived_fds import ArrivedFds
@@ -41,6 +41,9 @@ class FileInput:
         self._paused = False  # as enough was read ahead
         self._arrived: asyncio.Future[None] | None = None
         self._end: MigrationError | None = None
+        self._cut_off: MigrationError | None = None  # the end, where it was the peer's
+        self.lacking: LoadError | None = None
+        """What QEMU says of a stream that ends here, where that is known."""
         self.torn = False
         """Whether the end came as an error."""
         self.timeout = timeout
@@ -83,6 +86,10 @@ class FileInput:
     def ended(self) -> bool:
         """Whether the peer has closed or broken the connection."""
         return self._end is not None
+
+    def is_end(self, error: Exception) -> bool:
+        """Whether that is what a read at the end of the connection raised."""
+        return error is self._cut_off
 
     async def read(self, size: int) -> bytes:
         """Return exactly `size` bytes. Raises MigrationError at the end, or when it takes too long.
@@ -177,7 +184,7 @@ class FileInput:
             error = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         else:
             self.torn = True
-        self._end = self._broken("read from", error)
+        self._end = self._cut_off = self._broken("read from", error)
         self._wake()
         self.on_end()
 

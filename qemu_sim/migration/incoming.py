@@ -8,12 +8,13 @@ offer, or a stream without one, behind which everything is opened the ordinary w
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
 from typing import TYPE_CHECKING, ClassVar
 
 from qemu_sim.errors import LoadError, MigrationError, QMPError, WireError
-from qemu_sim.migration import configuration
+from qemu_sim.migration import configuration, cut_off
 from qemu_sim.migration.ownership import ONE_WAY, RETURN_PATH, End
 from qemu_sim.migration.section_loader import SectionLoader
 from qemu_sim.migration.stream import said
@@ -76,15 +77,19 @@ class Incoming:
         """Where this side stands."""
         return self._end if self._take_over is None else self._take_over.end
 
-    @property
-    def cut_off(self) -> bool:
-        """Whether the source has ended or broken the connection."""
-        return self._stream.ended
+    def cut_off(self, error: Exception) -> LoadError | None:
+        """Return what QEMU says if `error` is that the stream has ended where it must not."""
+        return self._stream.lacking if self._stream.is_end(error) else None
 
     async def load(self) -> None:
         """Read everything up to the end of the sections; nothing runs yet, but in postcopy."""
         self._stream.phase = "the source"
-        await vmstream.read_header(self._stream)
+        try:
+            await vmstream.read_header(self._stream)
+        except MigrationError:
+            self._stream.lacking = cut_off.in_header(bytes(self._stream.arrived))
+            raise
+        self._stream.lacking = cut_off.in_configuration()
         await configuration.begin(self._stream, self._machine)
         await self.load_rest()
 
@@ -93,9 +98,17 @@ class Incoming:
         while await self._item(self._stream):
             pass
         if not (self.in_postcopy or self._sections.is_described):
-            await read_description(self._stream)
-            self._stream.patient = False
+            await self._read_description()
         self._sections.arrivals.complete()
+
+    async def _read_description(self) -> None:
+        """Read the description to its end.
+
+        QEMU starts without. Here a source that could not write its last byte goes on.
+        """
+        self._stream.lacking = LoadError("the description is cut off", number=errno.EIO)
+        await read_description(self._stream)
+        self._stream.patient = False
 
     def attach(self, stream: Stream) -> None:
         """Go on reading from a new channel, in postcopy."""
@@ -164,17 +177,22 @@ class Incoming:
 
     async def _item(self, reader: Reader) -> bool:
         """Read one section, or part of one, or a command; False at the end."""
+        stream = self._stream
+        stream.lacking = cut_off.between_sections()
         kind = await vmstream.read_byte(reader)
         if kind == vmstream.SUBSECTION:
+            stream.lacking = cut_off.in_configuration()
             await configuration.check_subsection(reader, self._machine)
         elif kind == vmstream.COMMAND:
             await self._command(await vmmessage.read_message(reader))
         elif kind in (vmstream.START, vmstream.FULL):
+            stream.lacking = cut_off.in_section_head()
             section = await vmstream.read_section(reader, kind)
             if not self._opened:
                 await self._open()
             return await self._sections.load(reader, section)
         elif kind in (vmstream.PART, vmstream.END):
+            stream.lacking = cut_off.in_part_head()
             section_id = await vmstream.read_u32(reader)
             await self._sections.load_ram(section_id, is_last=kind == vmstream.END)
         elif kind != vmstream.EOF:

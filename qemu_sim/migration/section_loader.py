@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import LoadError, WireError
-from qemu_sim.migration import foreign, ram
+from qemu_sim.migration import cut_off, foreign, ram
 from qemu_sim.migration.carried import Arrivals
 from qemu_sim.migration.multifd_receiver import MultifdReceiver
 from qemu_sim.migration.ram_blocks import LAYOUTS, RamBlocks
@@ -71,6 +71,7 @@ class SectionLoader:
         self._ids[section.id] = section
         name = section.name
         self._stream.trace("in", {"section": name}, 0)
+        self._stream.lacking = cut_off.in_section(section)
         if name == RAM:
             await self._load_ram()
         elif name == GLOBAL_STATE:
@@ -85,6 +86,7 @@ class SectionLoader:
             return False
         else:
             raise _unknown(section)
+        self._stream.lacking = cut_off.between_sections()
         await vmstream.read_footer(reader, section)
         return True
 
@@ -93,6 +95,7 @@ class SectionLoader:
         section = self._ids.get(section_id)
         if section is None or section.name != RAM:
             raise vmstream.unknown_id(section_id)
+        self._stream.lacking = cut_off.in_part(section)
         await self._load_ram()
         await vmstream.read_footer(self._stream, section)
         self._ram_ended = is_last
