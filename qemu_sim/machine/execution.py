@@ -48,7 +48,7 @@ class Execution:
             return
         if state.value == "finish-migrate":
             raise QMPError("Migration is not finalized yet")
-        if state.value == "shutdown":
+        if state.value in ("shutdown", "internal-error"):
             raise QMPError("Resetting the Virtual Machine is required")
         for device in self._devices:
             await device.restart()

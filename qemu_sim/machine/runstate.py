@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+BROKEN = frozenset({"io-error", "watchdog", "internal-error", "guest-panicked"})
+"""Something went wrong with the guest: a machine of ours has it from a real QEMU alone."""
+
 TRANSITIONS: dict[str, frozenset[str]] = {
     "prelaunch": frozenset({"running", "finish-migrate", "inmigrate", "paused"}),
     "inmigrate": frozenset(
         {"running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown", "finish-migrate"}
+        | BROKEN
     ),
     "running": frozenset({"paused", "finish-migrate", "shutdown", "suspended", "save-vm"}),
     "suspended": frozenset(
@@ -22,10 +26,14 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "save-vm": frozenset({"running", "suspended", "prelaunch", "paused"}),
     "paused": frozenset({"running", "suspended", "finish-migrate", "postmigrate", "prelaunch"}),
     "finish-migrate": frozenset(
-        {"running", "suspended", "paused", "postmigrate", "prelaunch", "shutdown"}
+        {"running", "suspended", "paused", "postmigrate", "prelaunch", "shutdown"} | BROKEN
     ),
     "postmigrate": frozenset({"running", "suspended", "finish-migrate", "prelaunch"}),
     "shutdown": frozenset({"paused", "finish-migrate", "prelaunch"}),
+    "internal-error": frozenset({"paused", "finish-migrate", "prelaunch"}),
+    "io-error": frozenset({"running", "finish-migrate", "prelaunch"}),
+    "watchdog": frozenset({"running", "finish-migrate", "prelaunch"}),
+    "guest-panicked": frozenset({"running", "finish-migrate", "prelaunch"}),
 }
 
 LIVE = frozenset({"running", "suspended"})

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qemu_sim.errors import MigrationError, WireError
+from qemu_sim.errors import LoadError, MigrationError, WireError
 from qemu_sim.fds import Fd, TaggedFd, close_all
 from qemu_sim.wire import vmstream
 
@@ -38,7 +38,11 @@ _GLOBAL_STATE_FIELDS: list[dict[str, Any]] = [
     {"name": "vm_was_suspended", "type": "uint8", "size": 1},
     {"name": "unused", "type": "buffer", "size": 66},
 ]
-_SOURCE_STATES = ("running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown")
+_SOURCE_STATES = frozenset(
+    {"running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown"}
+    | {"io-error", "watchdog", "internal-error", "guest-panicked"}  # of a real QEMU alone
+)
+_NOT_A_STATE = "error while loading state for instance 0x0 of device 'globalstate'"
 
 
 class Writer(Protocol):
@@ -174,7 +178,12 @@ async def read_run_state(reader: vmstream.Reader) -> tuple[str, bool]:
     """
     name, asleep = await vmstream.read_global_state(reader)
     if name not in _SOURCE_STATES:
-        raise WireError(f"Received invalid runstate {name!r}")
+        hook = "post load hook failed for: globalstate, version_id: 1, minimum_version: 1, ret: -22"
+        raise LoadError(
+            f"{_NOT_A_STATE}: {hook}",
+            older=_NOT_A_STATE,
+            printed=f"invalid parameter value: {name}",
+        )
     return name, asleep
 
 
