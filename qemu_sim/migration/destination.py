@@ -130,6 +130,7 @@ class MigrationDestination(Attempt):
         try:
             while len(streams) <= more:
                 streams.append(await self._stream(arrival))
+                multifd.check(streams[0])
             return await told_apart(streams)
         except BaseException:
             for stream in streams:

@@ -13,8 +13,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from qemu_sim.errors import MigrationError
+from qemu_sim.io.channel import Channel
+
 if TYPE_CHECKING:
     from qemu_sim.migration.side import Side
+    from qemu_sim.migration.stream import Stream
 
 COMPRESSIONS = ("none", "zlib")
 """Those that are simulated."""
@@ -31,6 +35,15 @@ def channels(machine: Side) -> int:
         return 0
     count: int = machine.parameters["multifd-channels"]
     return count
+
+
+def check(main: Stream) -> None:
+    """Raise MigrationError if beside `main` there cannot be other channels.
+
+    Since 8.2 a client is told so before anything begins; an older QEMU fails without a word.
+    """
+    if not isinstance(main.channel, Channel):
+        raise MigrationError("multifd takes connections, and this is none")
 
 
 def waits_each_section(machine: Side) -> bool:

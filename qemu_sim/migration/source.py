@@ -169,7 +169,10 @@ class MigrationSource(Attempt):
         await self._machine.hooks.reach("setup")
         stream = await self._stream(opening)
         outgoing = self._outgoing = Outgoing(self._machine, stream, self.plan, self._mode)
-        for _ in range(multifd.channels(self._machine)):
+        more = multifd.channels(self._machine)
+        if more:
+            multifd.check(stream)
+        for _ in range(more):
             await outgoing.add_channel(await self._stream(self._connect()))
         if self._wants_postcopy:
             outgoing.start_postcopy()

@@ -74,6 +74,17 @@ def test_other_compressions_are_refused(source, destination):
             guest.execute(command, uri="tcp:127.0.0.1:0")
 
 
+def test_an_older_qemu_finds_out_later(make_guest):
+    old = ("-sim", "profile=7.2")
+    source, destination = make_guest("source", *old), make_guest("old", *old, "-incoming", "defer")
+    switch_on((source, destination))
+    source.execute("migrate", uri="exec:cat")
+    source.reaches("failed")
+    assert source.execute("query-status")["running"]
+    destination.execute("migrate-incoming", uri="exec:echo")
+    assert destination.machine.wait() == 1
+
+
 @pytest.mark.parametrize("uri", ["exec:cat", "fd:x", "file:/x"])
 @pytest.mark.parametrize("capabilities", [("multifd",), ("postcopy-ram", "postcopy-preempt")])
 def test_it_takes_an_address_that_can_be_connected_to_again(source, destination, uri, capabilities):
