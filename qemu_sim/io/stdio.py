@@ -15,7 +15,8 @@ import select
 from collections.abc import Callable, Sequence
 
 from qemu_sim.errors import WireError
-from qemu_sim.fds import Fd, close_all
+from qemu_sim.fds import Fd
+from qemu_sim.io.stream import refuse_data
 
 _READ_SIZE = 64 * 1024
 
@@ -38,7 +39,7 @@ class StdioChannel:
         self._drained = asyncio.Event()
         self._drained.set()
         self._reading = self._watched = self._at_end = False
-        self.on_data: Callable[[bytes, list[Fd]], None] = _refuse_data
+        self.on_data: Callable[[bytes, list[Fd]], None] = refuse_data
         self.on_close: Callable[[Exception | None], None] = lambda _: None
 
     @property
@@ -129,8 +130,3 @@ class StdioChannel:
         if not self._drained.is_set():
             self._drained.set()
             self._loop.remove_writer(self._sink.fileno())
-
-
-def _refuse_data(data: bytes, fds: list[Fd]) -> None:
-    close_all(fds)
-    raise AssertionError(f"{len(data)} bytes arrived before on_data was set")

@@ -26,7 +26,7 @@ class Stream(ABC):
     """
 
     def __init__(self) -> None:
-        self.on_data: Callable[[bytes, list[Fd]], None] = _refuse_data
+        self.on_data: Callable[[bytes, list[Fd]], None] = refuse_data
         self.on_close: Callable[[Exception | None], None] = _ignore_close
         self.queued_bytes = 0
         self.half_open = False  # whether it may still be written to when its input ended
@@ -82,7 +82,8 @@ class Stream(ABC):
         self.on_close(error)
 
 
-def _refuse_data(data: bytes, fds: list[Fd]) -> None:
+def refuse_data(data: bytes, fds: list[Fd]) -> None:
+    """Close what came and complain, as somebody should have been told."""
     close_all(fds)
     raise AssertionError(f"{len(data)} bytes arrived before on_data was set")
 

@@ -63,15 +63,17 @@ def check(command, ours, real, environment, script=SCRIPT):
     ("program", "package"),
     [
         ("qemu_qmp_async.py", "qemu.qmp"),
-        ("qemu_qmp_legacy.py", "qemu.qmp"),
-        ("qmp.py", "qmp"),
+        ("synchronous.py", "qemu.qmp.legacy"),
+        ("synchronous.py", "qmp"),
         ("avocado_vt.py", "virttest"),
     ],
 )
 def test_python(program, package, ours, real, environment):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install '.[clients]'")
-    check([sys.executable, os.path.join(PROGRAMS, program)], ours, real, environment)
+    command = [sys.executable, os.path.join(PROGRAMS, program)]
+    whose = [package] if program == "synchronous.py" else []
+    check([*command, *whose], ours, real, environment)
 
 
 def test_node(ours, real, node):
