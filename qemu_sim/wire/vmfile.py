@@ -95,10 +95,12 @@ class _VmFile:
         """Yield the items. Raises WireError."""
         try:
             run(vmstream.read_header(self._reader))
-            item: Item | None = None
-            while self._reader.left or not isinstance(item, Closing):
+            is_closed = False
+            while self._reader.left or not is_closed:
                 self._begin = self._reader.at
                 item = run(self._item())
+                # Behind it a source of ours may still say that it gives its backends away.
+                is_closed = is_closed or isinstance(item, Closing)
                 yield Placed(self._begin, item)
         except WireError as error:
             told = error.detail if isinstance(error, LoadError) else error
