@@ -29,14 +29,14 @@ def main() -> int:
     with open(_KNOWN, "rb") as file:
         known = tomllib.load(file)
     places = {
-        profile: options.cases or os.path.join(recorded.DATA, f"recorded-{version}.jsonl")
+        profile: [options.cases] if options.cases else recorded.files(version)
         for profile, version in recorded.VERSIONS.items()
         if options.profile in (None, profile)
     }
     with ProcessPoolExecutor(len(places)) as pool:
         jobs = {
-            profile: pool.submit(replay_all, path, profile, options.emulator, options.case)
-            for profile, path in places.items()
+            profile: pool.submit(replay_all, paths, profile, options.emulator, options.case)
+            for profile, paths in places.items()
         }
     wrong = 0
     for profile, job in jobs.items():
@@ -56,9 +56,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def replay_all(path: str, profile: str, emulator: str | None, part: str | None) -> Found:
-    """Replay a recording with one profile."""
-    cases = [case for case in recorded.load(path) if part is None or part in case.name]
+def replay_all(paths: list[str], profile: str, emulator: str | None, part: str | None) -> Found:
+    """Replay recordings with one profile."""
+    cases = [case for case in recorded.load(paths) if part is None or part in case.name]
     settings = ["-sim", f"profile={profile},extensions=off"]
     inside = None if emulator else settings
     program = shlex.split(emulator) if emulator else [sys.executable, "-m", "qemu_sim", *settings]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import re
 from collections.abc import Callable
@@ -34,10 +35,19 @@ class Case(NamedTuple):
         return any(step["op"] in _PROCESS_STEPS for step in self.steps)
 
 
-def load(path: str) -> list[Case]:
-    """Read the cases of one recording (JSON lines)."""
-    with open(path, encoding="ascii") as lines:
-        return [_case(json.loads(line)) for line in lines]
+def files(version: str) -> list[str]:
+    """Return the recordings of a QEMU: of its interface, and of longer sequences of commands."""
+    names = (f"recorded-{version}.jsonl", f"sequences-{version}.jsonl.xz")
+    return [os.path.join(DATA, name) for name in names]
+
+
+def load(paths: list[str]) -> list[Case]:
+    """Read the cases of recordings (JSON lines, plain or xz)."""
+    cases = []
+    for path in paths:
+        with (lzma.open if path.endswith(".xz") else open)(path, "rt", encoding="ascii") as lines:
+            cases += [_case(json.loads(line)) for line in lines]
+    return cases
 
 
 def _case(record: dict[str, Any]) -> Case:
