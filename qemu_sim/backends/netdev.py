@@ -56,8 +56,7 @@ class Netdev:
     @property
     def info(self) -> str:
         """What `info network` shows of it after its type."""
-        shown = (name for name in ("ifname", "chardev") if name in self.options)
-        return ",".join(f"{name}={self.options[name]}" for name in shown)
+        return ""
 
     @property
     def is_open(self) -> bool:

@@ -53,6 +53,18 @@ class NetdevTap(Netdev):
         """Whether the queues are open here, adopted ones included."""
         return self._tap is not None
 
+    @property
+    def info(self) -> str:
+        """The interface and its scripts; of descriptors from elsewhere that they are some."""
+        if "fd" in self.options or "fds" in self.options:
+            return f"fd={self.options.get('fd') or self.options['fds']}"
+        name = self.options.get("ifname", "") if self._tap is None else self._tap.name
+        up, down = (
+            self.options.get(option, default)
+            for option, default in (("script", _UP_SCRIPT), ("downscript", _DOWN_SCRIPT))
+        )
+        return f"ifname={name},script={up},downscript={down}"
+
     async def open(self) -> None:
         """Open the interface, or take the given descriptors. Raises QMPError."""
         assert self._tap is None, f"netdev {self.id} is open"

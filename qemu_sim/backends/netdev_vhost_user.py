@@ -61,6 +61,11 @@ class NetdevVhostUser(Netdev):
         self._session = VhostUserSession(f"netdev {self.id}", needs, chardev, memory)
 
     @property
+    def info(self) -> str:
+        """What it is connected to."""
+        return f"vhost-user0 to {self.options['chardev']}"
+
+    @property
     def is_open(self) -> bool:
         """Whether there is a connection."""
         return self._session is not None and self._session.is_open

@@ -224,3 +224,14 @@ async def test_a_given_descriptor_that_is_no_tap(netns, path, reason):
     assert str(caught.value) == f"Unable to query TUNGETIFF on FD {fd.fileno()}: {reason}"
     netdev.close()
     assert fd.closed
+
+
+@pytest.mark.parametrize(
+    ("options", "info"),
+    [
+        ({"ifname": "tap0", "script": "no"}, "ifname=tap0,script=no,downscript=/etc/qemu-ifdown"),
+        ({"ifname": "tap0", "downscript": "no"}, "ifname=tap0,script=/etc/qemu-ifup,downscript=no"),
+    ],
+)
+def test_what_info_network_shows(options, info):
+    assert NetdevTap("n", options).info == info
