@@ -253,9 +253,9 @@ def absolute(address: StreamAddress) -> StreamAddress:
 
 def bound_as(sock: socket.socket) -> UnixAddress | InetAddress:
     """Return the local end of a socket that came as a descriptor."""
-    name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
-        return UnixAddress(os.fsdecode(name))
+        return _unix_name(sock)
+    name = sock.getsockname()
     return InetAddress(name[0], str(name[1]))
 
 
@@ -273,13 +273,20 @@ def trusted_peer(sock: socket.socket) -> bool:
 
 def bound_address(sock: socket.socket) -> dict[str, Any]:
     """Return the QAPI SocketAddress a listening socket really has (port 0 resolved)."""
-    name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
-        return {"path": name.replace(_NUL, "\0"), "type": "unix"}
+        return _unix_name(sock).to_qapi()
+    name = sock.getsockname()
     if sock.family == socket.AF_VSOCK:
         return {"port": str(name[1]), "cid": str(name[0]), "type": "vsock"}
     family = {"ipv4": True} if sock.family == socket.AF_INET else {"ipv6": True}
     return {"port": str(name[1]), **family, "host": name[0], "type": "inet"}
+
+
+def _unix_name(sock: socket.socket) -> UnixAddress:
+    name = sock.getsockname()
+    if isinstance(name, bytes):  # an abstract one, behind a zero
+        return UnixAddress(os.fsdecode(name[1:]), abstract=True)
+    return UnixAddress(name.replace(_NUL, "\0"))
 
 
 async def _targets(address: StreamAddress) -> list[tuple[int, Any]]:
