@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim.commands.registry import Monitor, command, named_fds
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
+from qemu_sim.host_path import host_path
 from qemu_sim.machine.core_dump import Range
 from qemu_sim.machine.cpu_properties import cpu_values, has_cpus
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
 _NEWER = (11, 0)
-_ABSENT = ("kdump-lzo", "kdump-snappy")  # Debian's QEMU is built without the libraries
+_ABSENT = ("lzo", "snappy")  # Debian's QEMU is built without the libraries
 _WHOLE = Range()
 _MODE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
@@ -28,7 +29,7 @@ async def dump_guest_memory(machine: Machine, monitor: Monitor, arguments: dict[
     """Write guest memory, and where each CPU is, as an ELF core."""
     machine.core_dump.check()
     wanted = _range(arguments)
-    _check_format(arguments)
+    _check_format(arguments, machine.version)
     fd = _open(machine, monitor, arguments["protocol"])
     machine.core_dump.start(fd, wanted, *_cpus(machine))
     if not arguments.get("detach", False):
@@ -51,14 +52,17 @@ def _range(arguments: dict[str, Any]) -> Range:
     return Range(arguments["begin"], arguments["length"])
 
 
-def _check_format(arguments: dict[str, Any]) -> None:
+def _check_format(arguments: dict[str, Any], version: tuple[int, int, int]) -> None:
     kind = arguments.get("format", "elf")
     if kind == "elf":
         return
     if arguments["paging"] or "begin" in arguments:
         raise QMPError("kdump-compressed format doesn't support paging or filter")
-    if kind in _ABSENT:
-        raise QMPError(f"{kind} is not available now")
+    compression = kind.rpartition("-")[2]
+    if compression in _ABSENT:
+        raise QMPError(f"kdump-{compression} is not available now")
+    if kind == "win-dmp" and version >= _NEWER:
+        raise QMPError("win-dump: no vmcoreinfo note from the guest")
     raise QMPError(f"a dump as {kind} is not simulated by qemu-sim")
 
 
@@ -69,9 +73,12 @@ def _open(machine: Machine, monitor: Monitor, protocol: str) -> Fd:
             raise QMPError("parameter 'protocol' must start with 'file:' or 'fd:'")
         raise QMPError("Invalid parameter 'protocol'")
     if kind == "fd":
-        return named_fds(monitor, name)[0]
+        found = named_fds(monitor, name)
+        if not found:
+            raise QMPError(f"File descriptor named '{name}' has not been found")
+        return found[0]
     try:
-        return Fd(os.open(name, _MODE, 0o400))
+        return Fd(os.open(host_path(name), _MODE, 0o400))
     except OSError as error:
         verb = "create" if machine.version >= _NEWER else "open"
         raise QMPError(f"Could not {verb} '{name}': {error.strerror}") from None
