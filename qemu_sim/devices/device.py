@@ -128,6 +128,11 @@ class Device:
         return self.id or self.path
 
     @property
+    def section(self) -> str:
+        """What a migration calls its section: both ends have to agree on its ID."""
+        return self.path
+
+    @property
     def backend(self) -> Backend | None:
         """The owner of the host descriptors behind this device, if there is one."""
         return None

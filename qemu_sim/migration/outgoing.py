@@ -174,7 +174,7 @@ class Outgoing:
         sections.write_global_state(self.state_name, asleep=self._machine.asleep)
         with taken_along(self._machine) as carried:
             for device in self._machine.devices:
-                sections.write_device(device.path, device.save(), carried.get(device.path))
+                sections.write_device(device.section, device.save(), carried.get(device.path))
                 await self._machine.hooks.reach("device-sent")
 
     async def finish(self) -> None:

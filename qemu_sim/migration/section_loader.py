@@ -39,7 +39,7 @@ class SectionLoader:
         """`channels` are those of multifd."""
         self._machine = machine
         self._stream = stream
-        self.by_path = {device.path: device for device in machine.devices}
+        self.by_path = {device.section: device for device in machine.devices}
         self.arrivals = Arrivals(machine, stream)
         self.skipped = Skipped()
         self.take_over: TakeOver | None = None

@@ -84,6 +84,10 @@ class Transferable(Protocol):
         """What a message calls the device."""
 
     @property
+    def section(self) -> str:
+        """What its section is called; that of a device with a backend is its path."""
+
+    @property
     def backend(self) -> Backend | None:
         """The backend behind it, if there is one."""
 

@@ -34,3 +34,20 @@ def test_a_bridge_takes_devices_while_the_machine_runs(make_machine):
         machine.execute("device_add", driver="virtio-mouse-pci", id=f"m{number}", bus="bridge")
     machine.execute("device_del", id="m0")
     machine.wait_event("DEVICE_DELETED", device="m0")
+
+
+def test_a_usb_device_moves_under_another_id(make_machine):
+    """A manager may number devices anew, as libvirt does when it restores a domain."""
+    usb = ("-M", "pc", "-device", "qemu-xhci,id=usb")
+    source = make_machine(*usb, "-device", "usb-tablet,id=input0,bus=usb.0")
+    source.execute("device_add", driver="usb-kbd", id="input3", bus="usb.0")
+    there = ("-device", "usb-tablet,id=input0,bus=usb.0", "-device", "usb-kbd,id=input1,bus=usb.0")
+    destination = make_machine(*usb, *there, "-incoming", "defer")
+    assert source.migrate_to(destination).source.status == "completed"
+
+
+def test_a_usb_device_is_missed(make_machine):
+    usb = ("-M", "pc", "-device", "qemu-xhci,id=usb")
+    source = make_machine(*usb, "-device", "usb-tablet,bus=usb.0,port=2")
+    destination = make_machine(*usb, "-device", "usb-tablet,bus=usb.0", "-incoming", "defer")
+    assert source.migrate_to(destination).source.status == "failed"

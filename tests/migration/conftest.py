@@ -99,7 +99,7 @@ class FakeBackend:
 class FakeDevice:
     def __init__(self, id: str, count: int = 2, **properties: Any) -> None:
         self.id = id
-        self.path = f"/machine/peripheral/{id}"
+        self.path = self.section = f"/machine/peripheral/{id}"
         self.name = id
         self.properties = properties
         self.backend = FakeBackend(count)

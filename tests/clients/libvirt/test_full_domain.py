@@ -71,6 +71,21 @@ def test_what_every_domain_has(full, tmp_path):
         assert full.virsh("dumpxml", "guest") == before
 
 
+def test_what_was_plugged_is_restored(full, tmp_path):
+    full.virsh("setvcpus", "guest", "3", "--live")
+    for number, device in enumerate(PLUGGED.values()):
+        description = tmp_path / f"device{number}"
+        description.write_text(device.format(place=tmp_path))
+        full.virsh("attach-device", "guest", str(description), "--live")
+    with full.knowing_migrate():
+        full.virsh("save", "guest", str(tmp_path / "saved"))
+    full.virsh("restore", str(tmp_path / "saved"))
+    assert len(full.qmp("query-cpus-fast")) == 3
+    for number in range(len(PLUGGED)):
+        full.virsh("detach-device", "guest", str(tmp_path / f"device{number}"), "--live")
+    assert full.qmp("query-memory-devices") == []
+
+
 def test_a_running_domain_is_changed(full):
     full.virsh("domif-setlink", "guest", "52:54:00:00:00:01", "down")
     assert full.virsh("domif-getlink", "guest", "52:54:00:00:00:01").endswith("down")
