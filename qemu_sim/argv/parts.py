@@ -16,7 +16,7 @@ from qemu_sim.argv.reading import Reader, Reading, blame, read_json
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.configuration import Given
 from qemu_sim.qapi import chardev_opts
-from qemu_sim.qapi.opts import Group, as_text, parse_number
+from qemu_sim.qapi.opts import Group, as_text, parse_number, split
 
 _NETDEV = Group("netdev", implied="type")
 _OBJECT = Group("object", implied="qom-type")
@@ -51,9 +51,20 @@ def _replace_alias(reading: Reading, source: str, values: dict[str, Any]) -> Non
 def _netdev(reading: Reading, source: str, text: str) -> None:
     with blame(source):
         given = _read(reading, _netdev_group(text), source, text)
+        if not given.typed and _netdev_group(text) is not None:
+            given = given._replace(values={**given.values, **_repeated(text)})
         if not given.values.get("id"):
             raise QMPError("Parameter 'id' is missing")
     reading.configuration.netdevs.append(given)
+
+
+def _repeated(text: str) -> dict[str, list[str]]:
+    """Return the values of each key that stands there more than once, such as hostfwd."""
+    values: dict[str, list[str]] = {}
+    for pair in split(text, _NETDEV.implied):
+        values.setdefault(pair.key, []).append(pair.value)
+    lists = values.keys() - {"id", "type"}  # of these two the last counts
+    return {key: values[key] for key in lists if len(values[key]) > 1}
 
 
 def _netdev_group(text: str) -> Group | None:

@@ -46,6 +46,7 @@ class NetdevUser(Netdev):
 
     _ports: list[ForwardedPort] | None = None
     _net = 0
+    _dhcp = 0
 
     @property
     def info(self) -> str:
@@ -67,6 +68,12 @@ class NetdevUser(Netdev):
         self._ports = []
         for rule in self.options.get("hostfwd", ()):
             self._ports += [ForwardedPort(rule["str"])]
+
+    @property
+    def connections(self) -> list[str]:
+        """Lines of "info usernet": of the guest's own connections there are none."""
+        guest = str(IPv4Address(self._dhcp))
+        return [port.describe(guest) for port in self._ports or ()]
 
     def close(self) -> None:
         """Forward nothing any more."""
@@ -128,6 +135,7 @@ class NetdevUser(Netdev):
         dhcp = read("dhcpstart", net | _DHCP & ~mask, "DHCP start address")
         if not inside(dhcp):
             raise QMPError("DHCP doesn't belong to network")
+        self._dhcp = dhcp
         if dhcp in (host, dns):
             raise QMPError("DHCP must be different from host and DNS")
 

@@ -13,6 +13,7 @@ from qemu_sim.errors import QMPError
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 _MOST = 65535
+_ANY = "0.0.0.0"  # noqa: S104 - QEMU's default
 
 
 class ForwardedPort:
@@ -20,7 +21,7 @@ class ForwardedPort:
 
     def __init__(self, rule: str) -> None:
         """Listen as `[tcp]:[HOST]:PORT-[GUEST]:PORT` says. Raises QMPError in QEMU's words."""
-        protocol, host, port = _read(rule)
+        protocol, host, port, self.guest = _read(rule)
         if protocol != "tcp":
             raise QMPError(f"hostfwd of protocol '{protocol}' is not simulated by qemu-sim")
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -32,6 +33,16 @@ class ForwardedPort:
             self._listener.close()
             raise QMPError(f"Could not set up host forwarding rule '{rule}'") from None
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._refuse)
+
+    def describe(self, guest: str) -> str:
+        """Return its line of "info usernet"; `guest` is the address of a guest not named."""
+        host, port = self._listener.getsockname()
+        shown = "*" if host == _ANY else host
+        named, guest_port = self.guest
+        return (
+            f"  TCP[HOST_FORWARD] {self._listener.fileno():3} {shown:>15} {port:5} "
+            f"{named or guest:>15} {guest_port:5} {0:5} {0:5}"
+        )
 
     def close(self) -> None:
         """Listen no more."""
@@ -47,15 +58,15 @@ class ForwardedPort:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
-def _read(rule: str) -> tuple[str, str, int]:
-    """Return protocol, host and port of the host's side. Raises QMPError in QEMU's words."""
+def _read(rule: str) -> tuple[str, str, int, tuple[str, int]]:
+    """Return protocol, host, port, and those of the guest. Raises QMPError in QEMU's words."""
     protocol, colon, rest = rule.partition(":")
     if not colon:
         raise _invalid(rule, "No : separators")
     if protocol not in ("", "tcp", "udp", "unix"):
         raise _invalid(rule, "Bad protocol name")
     if protocol == "unix":
-        return protocol, rest, 0
+        return protocol, rest, 0, ("", 0)
     host, colon, rest = rest.partition(":")
     if not colon:
         raise _invalid(rule, "Missing : separator")
@@ -71,7 +82,7 @@ def _read(rule: str) -> tuple[str, str, int]:
         raise _invalid(rule, "Bad guest address")
     if not guest_port.isdigit() or not 0 < int(guest_port) <= _MOST:
         raise _invalid(rule, "Bad guest port")
-    return protocol or "tcp", host or "0.0.0.0", int(port)  # noqa: S104 - QEMU's default
+    return protocol or "tcp", host or _ANY, int(port), (guest_host, int(guest_port))
 
 
 def _is_address(text: str) -> bool:

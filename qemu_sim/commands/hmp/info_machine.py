@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qemu_sim.backends.netdev_user import NetdevUser
 from qemu_sim.commands.hmp.table import Session, hmp
 from qemu_sim.errors import QMPError
 
@@ -24,6 +25,7 @@ _MOSTLY_ERRORS = {
     "info virtio-vhost-queue-status": "x-query-virtio-vhost-queue-status",
     "xen-event-list": "xen-event-list",
 }
+_CONNECTIONS = "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ"
 _TARGETS = ("vm", "vcpu")
 _NEWER = (8, 0, 0)  # than 7.2
 
@@ -72,10 +74,12 @@ async def stats(session: Session, target: str, **which: str) -> str:
 
 @hmp("info usernet")
 def usernet(session: Session) -> str:
-    """Print the connections of user networks: none without such a network."""
-    if any(netdev.TYPE == "user" for netdev in session.machine.board.netdevs.values()):
-        raise QMPError("not simulated by qemu-sim: info usernet")
-    return ""
+    """Print the connections of user networks."""
+    lines = []
+    for netdev in session.machine.board.netdevs.values():
+        if isinstance(netdev, NetdevUser):
+            lines += [f"Hub -1 ({netdev.id}):", _CONNECTIONS, *netdev.connections]
+    return "".join(f"{line}\n" for line in lines)
 
 
 @hmp("info vcpu_dirty_limit")
