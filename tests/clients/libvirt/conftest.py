@@ -186,10 +186,12 @@ def _running(host):
     # The path of a socket is short, that of a test's directory is not.
     with tempfile.TemporaryDirectory(prefix="lv") as home:
         libvirt = Libvirt(Path(home), host)
-        libvirt.start()
-        yield libvirt
-        libvirt.stop()
-        libvirt.kill_guest()
+        try:
+            libvirt.start()
+            yield libvirt
+        finally:
+            libvirt.stop()
+            libvirt.kill_guest()
 
 
 @pytest.fixture(scope="module")
