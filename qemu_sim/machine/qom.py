@@ -223,6 +223,8 @@ class ObjectTree:
                 _add_region(objects.add(name, _RAM, values | given), options.memory_size)
         if name is not None:
             machine.links["memory-backend"] = f"/objects/{name}"
+        else:
+            machine.values["memory-backend"] = ""
 
     def _host_bus(self, machine: Node) -> dict[str | None, str]:
         """Add the PCI host bridge; returns its bus's path by name, and as the default (None)."""

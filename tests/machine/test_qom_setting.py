@@ -123,3 +123,8 @@ def test_a_thread_keeps_what_it_had_if_the_new_value_is_refused(machine):
     with pytest.raises(QMPError):
         machine.execute("qom-set", path=THREAD, property="poll-max-ns", value=-1)
     assert machine.execute("qom-get", path=THREAD, property="poll-max-ns") == 32768
+
+
+def test_a_machine_without_ram_has_no_backend(make_machine):
+    machine = make_machine("-M", "none")
+    assert machine.execute("qom-get", path="/machine", property="memory-backend") == ""
