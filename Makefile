@@ -36,6 +36,8 @@ dialects: $(VENV)/tested ## Print what becomes of a migration in each dialect, a
 
 fuzz: $(VENV)/tested ## Try some ten thousand inputs made at random: minutes
 	$(BIN)/python -m pytest tests/fuzz tests/wire/test_json_stream.py tests/wire/test_qmp.py --hypothesis-profile=fuzz
+	@$(INSTALL) '.[fuzz]' || echo "atheris cannot be had here"
+	$(BIN)/python tests/guided
 
 check: lint types layers test ## Everything that must be green
 
