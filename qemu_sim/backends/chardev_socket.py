@@ -20,6 +20,7 @@ from qemu_sim.backends.chardev import Chardev
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class ChardevSocket(Chardev):
             return self._name
         suffix = ",server=on" if self.server else ""
         if self._listener is not None:
-            bound = addresses.bound_address(self._listener)
+            bound = sockets.bound_address(self._listener)
             if "host" in bound:
                 return f"disconnected:{self._protocol}:{bound['host']}:{bound['port']}{suffix}"
         return f"disconnected:{self.address}{suffix}"
@@ -91,12 +92,12 @@ class ChardevSocket(Chardev):
         elif isinstance(self.address, addresses.FdAddress):
             raise QMPError(f"File descriptor named '{self.address.name}' has not been found")
         elif self.server:
-            self._listen(addresses.listen(self.address))
+            self._listen(sockets.listen(self.address))
             self._bound = addresses.absolute(self.address)
         elif self._pause:
             self._call()
         else:
-            self._use(await addresses.connect(self.address))
+            self._use(await sockets.connect(self.address))
         if self.wait and self._connected is not None:
             self.tell_wait(self.filename)
             await asyncio.shield(self._connected)
@@ -163,7 +164,7 @@ class ChardevSocket(Chardev):
         if self._listener is not None:
             self._stop_listening()
             if self._bound is not None:
-                addresses.remove_path(self._bound)
+                sockets.remove_path(self._bound)
         if self._connected is not None:
             if self._connected.done() and not self._connected.cancelled():
                 self._connected.result().close()
@@ -238,7 +239,7 @@ class ChardevSocket(Chardev):
         told = False
         while True:
             try:
-                sock = await addresses.connect(self.address)
+                sock = await sockets.connect(self.address)
             except QMPError as error:
                 if not told:
                     _log.error("Unable to connect character device %s: %s", self.id, error)

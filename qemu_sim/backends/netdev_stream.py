@@ -16,6 +16,7 @@ from typing import Any
 from qemu_sim.backends.socket_netdev import SocketNetdev
 from qemu_sim.errors import QMPError
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 
 _TELLS_STATE = (8, 0, 0)  # newer than 7.2
 
@@ -56,7 +57,7 @@ class NetdevStream(SocketNetdev):
             self._listener.close()
             self._listener = None
             assert not isinstance(self._address, addresses.FdAddress | None)
-            addresses.remove_path(self._address)
+            sockets.remove_path(self._address)
         super().close()
 
     @property
@@ -74,7 +75,7 @@ class NetdevStream(SocketNetdev):
             self._take(_inherited(self._address.name))
         elif self._server:
             assert self._address is not None
-            self._listener = addresses.listen(self._address, backlog=0)
+            self._listener = sockets.listen(self._address, backlog=0)
             self._wait()
         else:
             self._call()
@@ -105,7 +106,7 @@ class NetdevStream(SocketNetdev):
         assert not isinstance(self._address, addresses.FdAddress | None)
         while True:
             try:
-                sock = await addresses.connect(self._address)
+                sock = await sockets.connect(self._address)
             except QMPError as error:
                 if not self._pause:
                     self._failed(error)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 from qemu_sim.io.channel import Channel
 from qemu_sim.migration.transports.socket import STRANGER
 from qemu_sim.wire import cpr, vmstream
@@ -61,8 +62,8 @@ def _connected(address: dict[str, Any], access: Access) -> Channel:
     """Connect at once: there is no waiting for a unix socket that somebody listens at."""
     if address["transport"] != "socket" or address["type"] != "unix":
         raise QMPError("bad cpr channel address; must be unix")
-    sock = addresses.connect_unix(addresses.UnixAddress(address["path"]))
-    if access.check_peer and not addresses.trusted_peer(sock):
+    sock = sockets.connect_unix(addresses.UnixAddress(address["path"]))
+    if access.check_peer and not sockets.trusted_peer(sock):
         sock.close()
         raise QMPError(STRANGER)
     return Channel(sock)

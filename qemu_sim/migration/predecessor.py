@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qemu_sim.errors import QMPError, WireError
 from qemu_sim.fds import Fd, close_all
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 from qemu_sim.io.address import FdAddress
 from qemu_sim.wire import cpr, vmstream
 from qemu_sim.wire.bytes_reader import BytesReader, run
@@ -161,22 +162,22 @@ def _accept(channel: dict[str, Any], *, check_peer: bool) -> socket.socket:
         raise QMPError("bad cpr channel socket type; must be unix")
     address = addresses.from_qapi(channel)
     if isinstance(address, FdAddress):
-        listener = addresses.inherited(address)
+        listener = sockets.inherited(address)
     else:
-        listener = addresses.listen(address)
+        listener = sockets.listen(address)
     listener.setblocking(True)
     try:
         return _first(listener, check_peer=check_peer)
     finally:
         listener.close()
         if not isinstance(address, FdAddress):
-            addresses.remove_path(address)
+            sockets.remove_path(address)
 
 
 def _first(listener: socket.socket, *, check_peer: bool) -> socket.socket:
     while True:
         sock, _ = listener.accept()
-        if not check_peer or addresses.trusted_peer(sock):
+        if not check_peer or sockets.trusted_peer(sock):
             return sock
         sock.close()
         _log.warning("the peer of the cpr channel belongs to another user: turned away")

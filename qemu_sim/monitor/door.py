@@ -13,6 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 
 if TYPE_CHECKING:
     from qemu_sim.wire.qmp import Session
@@ -58,7 +59,7 @@ class Door:
             self._sock.close()
             self._sock = None
             if self.bound is not None:
-                addresses.remove_path(self.bound)
+                sockets.remove_path(self.bound)
 
 
 def open_door(address: addresses.SocketAddress, *, server: bool) -> Door | None:
@@ -67,12 +68,12 @@ def open_door(address: addresses.SocketAddress, *, server: bool) -> Door | None:
     None where connecting may take its time. Raises QMPError in QEMU's words.
     """
     if isinstance(address, addresses.FdAddress):
-        sock = addresses.inherited(address)
-        return Door(sock, addresses.bound_as(sock), listens=server)
+        sock = sockets.inherited(address)
+        return Door(sock, sockets.bound_as(sock), listens=server)
     if server:
-        return Door(addresses.listen(address), address, listens=True, bound=address)
+        return Door(sockets.listen(address), address, listens=True, bound=address)
     if isinstance(address, addresses.UnixAddress):
-        return Door(addresses.connect_unix(address), address, listens=False)
+        return Door(sockets.connect_unix(address), address, listens=False)
     return None
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.fds import Fd, close_all
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 from qemu_sim.io.channel import Channel
 from qemu_sim.monitor.connection import Connection, Stream
 from qemu_sim.monitor.door import Door, open_door
@@ -65,7 +66,7 @@ class Monitor:
         door = open_door(address, server=server)
         if door is None:
             assert not isinstance(address, addresses.FdAddress)
-            door = Door(await addresses.connect(address), address, listens=False)
+            door = Door(await sockets.connect(address), address, listens=False)
         self.enter(door)
 
     def enter(self, door: Door) -> None:

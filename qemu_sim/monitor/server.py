@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 from qemu_sim.io.channel import Channel
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Server:
     @property
     def bound(self) -> dict[str, Any]:
         """The QAPI SocketAddress it really has: port 0 is resolved."""
-        return addresses.bound_address(self._listener)
+        return sockets.bound_address(self._listener)
 
     def start(self) -> None:
         """Admit the next client."""
@@ -61,14 +62,14 @@ class Server:
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
         if self._address is not None:
-            addresses.remove_path(self._address)
+            sockets.remove_path(self._address)
 
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):  # the client has gone again
             return
-        if self._check_peer and not addresses.trusted_peer(sock):
+        if self._check_peer and not sockets.trusted_peer(sock):
             _log.warning("QMP client of another user turned away")
             sock.close()
             return

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd, close_all
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 from qemu_sim.io.channel import Channel
 from qemu_sim.io.stdio import StdioChannel
 from qemu_sim.machine.configuration import StartError
@@ -85,10 +86,10 @@ class FrontEnd:
         if isinstance(address, addresses.FdAddress):
             raise QMPError("qtest on an inherited descriptor is not simulated by qemu-sim")
         if not options.get("server", True):
-            self._attach(Channel(await addresses.connect(address)), lambda: None)
+            self._attach(Channel(await sockets.connect(address)), lambda: None)
             return
         self._server = Server(
-            addresses.listen(address),
+            sockets.listen(address),
             self._attach,
             check_peer=self._machine.options.check_peer,
             address=address,

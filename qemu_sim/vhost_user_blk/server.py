@@ -17,7 +17,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.io.address import listen, unix_address
+from qemu_sim.io.address import unix_address
+from qemu_sim.io.sockets import listen
 from qemu_sim.vhost_user_blk.back_end import BackEnd
 
 if TYPE_CHECKING:

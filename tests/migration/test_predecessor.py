@@ -11,7 +11,7 @@ import pytest
 
 from qemu_sim.errors import MigrationError, QMPError, WireError
 from qemu_sim.fds import Fd
-from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 from qemu_sim.migration import predecessor
 from qemu_sim.testing.listening import wait_for_listener
 from qemu_sim.virtio.memory import GuestMemory
@@ -129,7 +129,7 @@ def test_a_name_comes_once(source, waiting, ram):
 
 def test_a_stranger_is_turned_away(waiting, path, monkeypatch):
     answers = [False, True]
-    monkeypatch.setattr(addresses, "trusted_peer", lambda _: answers.pop(0))
+    monkeypatch.setattr(sockets, "trusted_peer", lambda _: answers.pop(0))
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.connect(path)
         assert stranger.recv(1) == b""

@@ -10,6 +10,7 @@ import pytest
 
 from qemu_sim.errors import QMPError
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 from qemu_sim.monitor.monitors import Monitors
 from qemu_sim.monitor.wire_log import WireLog
 from qemu_sim.wire.event_throttle import PERIOD
@@ -127,7 +128,7 @@ async def test_inherited_descriptor_that_is_no_socket(monitors, null):
 
 
 async def test_client_of_another_user_is_turned_away(server, connect, path, monkeypatch, caplog):
-    monkeypatch.setattr(addresses, "peer_credentials", lambda _: (1, 4711, 4711))
+    monkeypatch.setattr(sockets, "peer_credentials", lambda _: (1, 4711, 4711))
     assert await connect(path).line() is None
     assert "another user" in caplog.text
     monkeypatch.undo()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError
 from qemu_sim.io import address as addresses
+from qemu_sim.io import sockets
 from qemu_sim.io.channel import Channel
 from qemu_sim.io.readable import readable
 
@@ -54,8 +55,8 @@ class Connecting:
 
     async def channel(self) -> Channel:
         """Connect. Raises MigrationError for a stranger's destination."""
-        sock = await addresses.connect(self._address)
-        if self._check_peer and not addresses.trusted_peer(sock):
+        sock = await sockets.connect(self._address)
+        if self._check_peer and not sockets.trusted_peer(sock):
             sock.close()
             raise MigrationError(STRANGER)
         return Channel(sock)
@@ -69,10 +70,10 @@ class Listening:
 
     def __init__(self, transport: SocketTransport, access: Access) -> None:
         self._awaited = access.channels
-        self._listener: socket.socket | None = addresses.listen(transport.address, self._awaited)
+        self._listener: socket.socket | None = sockets.listen(transport.address, self._awaited)
         self._address = addresses.absolute(transport.address)
         self._check_peer = access.check_peer
-        self.bound: list[dict[str, Any]] = [addresses.bound_address(self._listener)]
+        self.bound: list[dict[str, Any]] = [sockets.bound_address(self._listener)]
 
     async def channel(self) -> Channel:
         """Accept the source, once for each channel, and then listen no more.
@@ -90,7 +91,7 @@ class Listening:
                     sock, _ = self._listener.accept()
                 except BlockingIOError:  # it left again
                     continue
-                if not self._check_peer or addresses.trusted_peer(sock):
+                if not self._check_peer or sockets.trusted_peer(sock):
                     return Channel(sock)
                 sock.close()
                 _log.warning("%s: turned away", STRANGER)
@@ -106,4 +107,4 @@ class Listening:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-            addresses.remove_path(self._address)
+            sockets.remove_path(self._address)
