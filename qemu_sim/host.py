@@ -93,7 +93,7 @@ class Host:
             with given.blame():
                 options = self._checked("netdev_add", given)
                 fds = _inherited(options.get("fd") or options.get("fds"))
-                await board.add_netdev(options.pop("type"), options.pop("id"), options, fds)
+                await board.netdevs.add(options.pop("type"), options.pop("id"), options, fds)
         self._make_numa()
         for given in configuration.devices:
             with given.blame():
@@ -131,7 +131,7 @@ class Host:
             raise StartError(str(error)) from None
         self.machine.admission.listening = predecessor.close
         # No TAP comes this way: one that cannot be opened ends the start, before the source stops.
-        self.machine.board.opens_late = lambda netdev: netdev.TYPE != "tap"
+        self.machine.board.netdevs.opens_late = lambda netdev: netdev.TYPE != "tap"
 
     def _add_fd(self, fd: int, set: int, opaque: str | None = None) -> None:
         """Keep a duplicate, as QEMU does: one descriptor may be put in several sets."""

@@ -27,7 +27,7 @@ async def netdev_add(machine: Machine, monitor: Monitor, arguments: dict[str, An
     check_id(id)
     fds = named_fds(monitor, options.get("fd") or options.get("fds") or _named(options))
     try:
-        await machine.board.add_netdev(type, id, options, fds)
+        await machine.board.netdevs.add(type, id, options, fds)
     except BaseException:
         close_all(fds)
         raise
@@ -43,7 +43,7 @@ def _named(options: dict[str, Any]) -> str | None:
 @command("netdev_del")
 def netdev_del(machine: Machine, *, id: str) -> None:
     """Remove a netdev."""
-    machine.board.delete_netdev(id)
+    machine.board.netdevs.delete(id)
 
 
 @command("set_link")

@@ -8,7 +8,7 @@ netdevs and devices are made, and opened when the migration has said what travel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.backends.object import NEWEST, Place
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine.chardevs import Chardevs
+from qemu_sim.machine.netdevs import Netdevs
 from qemu_sim.virtio.memory import GuestMemory
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from qemu_sim.block.drive import Drive, Drives
     from qemu_sim.block.graph import Graph
     from qemu_sim.devices.device import Device
-    from qemu_sim.fds import Fd
     from qemu_sim.machine.buses import Bus, Buses
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from qemu_sim.qapi.profile import Profile
 
 CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
-
-# Netdev types of the schema that Debian's QEMU lacks; "nic" is none at all.
-_NOT_COMPILED = ("netmap", "nic")
 
 _NO_BUS = "none"
 _PERIPHERAL = "/machine/peripheral"
@@ -60,7 +57,6 @@ class Board:
         self._check_properties = check_properties
         self.objects: dict[str, Object] = {}
         self.monitors: list[MonitorObject] = []
-        self.netdevs: dict[str, Netdev] = {}
         self.devices: list[Device] = []
         self.written: dict[str, Any] = {}  # what clients set of /machine, and only read again
         self._profile = profile
@@ -68,16 +64,13 @@ class Board:
         self.chardevs = Chardevs(options, version)
         self._place = Place(self.objects, version)
         self.deferred = options.incoming
-        # Which netdev a machine that waits for a migration leaves unopened.
-        self.opens_late: Callable[[Netdev], bool] = lambda _: True
+        self.netdevs = Netdevs(version, self.chardevs, lambda: self.memory, deferred=self.deferred)
         self.ram_backends: list[MemoryBackend] = []  # of NUMA nodes
-        self.emit: Callable[[str, dict[str, Any]], None] = lambda _name, _data: None  # told events
         self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
         self.make_failover: Callable[[], Failover]
         self.find_cpu_slot: Callable[[str, Mapping[str, Any]], int]
         self.find_memory_slot: Callable[[int, Mapping[str, Any]], tuple[int, int]]
         self._memory: GuestMemory | None = None
-        self._claims: set[str] = set()  # the netdevs that have a NIC
         self._anonymous = 0
         self._nics = 0
 
@@ -94,6 +87,10 @@ class Board:
         from qemu_sim.block.drive import Drives  # noqa: PLC0415 - many machines have no disk
 
         return Drives(self.graph)
+
+    def stop_waiting(self) -> None:
+        """Open from now on what is added: no migration brings it any more."""
+        self.deferred = self.chardevs.deferred = self.netdevs.deferred = False
 
     def activate_images(self, *, active: bool) -> None:
         """Take all images into use, or leave them to the machine on the other side."""
@@ -151,17 +148,7 @@ class Board:
 
     def claim_netdev(self, device_type: str, id: str) -> Netdev:
         """Return the netdev `id` for one NIC. Raises QMPError in QEMU's words."""
-        name = f"{device_type}.netdev"
-        if id not in self.netdevs:
-            raise QMPError(f"Property '{name}' can't find value '{id}'")
-        if id in self._claims:
-            raise QMPError(f"Property '{name}' can't take value '{id}', it's in use")
-        self._claims.add(id)
-        return self.netdevs[id]
-
-    def has_nic(self, id: str) -> bool:
-        """Whether a netdev leads to a NIC."""
-        return id in self._claims
+        return self.netdevs.claim(device_type, id)
 
     def claim_chardev(self, device_type: str, id: str) -> Chardev:
         """Return the chardev `id` for one front end. Raises QMPError in QEMU's words."""
@@ -225,42 +212,6 @@ class Board:
     def lead_serial(self, chardev: Chardev) -> None:
         """Have the simulated guest's first serial port lead there, unless it has one."""
         self.chardevs.lead_serial(chardev)
-
-    # Netdevs.
-
-    async def add_netdev(
-        self, kind: str, id: str, options: dict[str, Any], fds: Sequence[Fd] = ()
-    ) -> None:
-        """Make a netdev that owns `fds`, and open it. Raises QMPError in QEMU's words."""
-        made = catalog.find("qemu_sim.backends", "netdev", kind)
-        if kind in _NOT_COMPILED:
-            raise QMPError(f"network backend '{kind}' is not compiled into this binary")
-        if made is None:
-            raise QMPError(f"netdev type '{kind}' is not simulated by qemu-sim")
-        if id in self.netdevs:
-            raise QMPError(f"Duplicate ID '{id}'")
-        netdev: Netdev = made(id, options, fds)
-        netdev.neighbours = self.netdevs
-        netdev.version, netdev.emit = self._place.version, self.emit
-        try:
-            if "chardev" in options:
-                netdev.attach(self._claim_for_netdev(options["chardev"], id), self.memory)
-            if not (self.deferred and self.opens_late(netdev)):
-                await netdev.open()
-        except BaseException:
-            self._drop_netdev(netdev)
-            raise
-        self.netdevs[id] = netdev
-
-    def delete_netdev(self, id: str) -> None:
-        """Remove a netdev. Raises DeviceNotFound in QEMU's words."""
-        if id not in self.netdevs:
-            raise DeviceNotFound(f"Device '{id}' not found")
-        if id in self._claims:
-            raise QMPError(
-                f"netdev '{id}' is in use; removing it first is not simulated by qemu-sim"
-            )
-        self._drop_netdev(self.netdevs.pop(id))
 
     # Devices.
 
@@ -354,29 +305,16 @@ class Board:
         if "graph" in vars(self):
             self.drives.close()
             self.graph.close()
-        for netdev in self.netdevs.values():
-            netdev.close()
+        self.netdevs.close()
         self.chardevs.close()
         for made in self.objects.values():
             made.close()
         if self._memory is not None:
             self._memory.close()
 
-    def _claim_for_netdev(self, chardev: str, netdev: str) -> Chardev:
-        if chardev not in self.chardevs:
-            raise QMPError(f'chardev "{chardev}" not found')
-        if self.chardevs.users(chardev):
-            raise QMPError(f'chardev "{chardev}" is in use')
-        self.chardevs.use(self.chardevs[chardev], netdev)
-        return self.chardevs[chardev]
-
-    def _drop_netdev(self, netdev: Netdev) -> None:
-        netdev.close()
-        self.chardevs.release(netdev.options.get("chardev", ""), netdev.id)
-
     def _unplug(self, device: Device) -> None:
         device.close()
-        self._claims.discard(device.properties.get("netdev", ""))
+        self.netdevs.unclaim(device.properties.get("netdev", ""))
         self.chardevs.unclaim(device.properties.get("chardev", ""))
 
     def _path(self, id: str | None) -> str:

@@ -77,8 +77,8 @@ class Machine:
         self.board.chardevs.open_file = self.fdsets.open
         self.hooks = Hooks(self._held, self.clock)
         self.guest_load = GuestLoad(options.dirty_rate, options.ram_used, options.migration_polls)
-        self.board.opens_late = self._opens_late
-        self.board.emit = self.events.emit
+        self.board.netdevs.opens_late = self._opens_late
+        self.board.netdevs.emit = self.events.emit
         self.board.make_firmware = self._make_firmware
         self.board.make_failover = self._make_failover
         resets = firmware_resets(self.machine_type, self.profile.version)

@@ -107,7 +107,7 @@ class MigratingMachine:
     def continue_as(self, run_state: str, *, asleep: bool) -> None:
         """Go on, as the destination, in the source's run state."""
         machine = self._machine
-        self._board.deferred = self._board.chardevs.deferred = False
+        self._board.stop_waiting()
         self._board.activate_images(active=True)
         machine.execution.asleep = asleep or run_state == "suspended"
         stays_paused = run_state in LIVE and machine.options.start_paused

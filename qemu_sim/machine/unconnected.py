@@ -20,7 +20,7 @@ def warnings(board: Board) -> Iterator[str]:
     """Yield a text for each, in QEMU's order."""
     yield from _of_hubs(board)
     for id in board.netdevs:
-        if not board.has_nic(id):
+        if not board.netdevs.is_claimed(id):
             yield f"netdev {id} has no peer"
     yield from _of_nics(board)
 
@@ -31,7 +31,7 @@ def _of_hubs(board: Board) -> Iterator[str]:
         if netdev.TYPE == _HUB_PORT:
             hubs.setdefault(netdev.options["hubid"], []).append(id)
     for hub, ports in reversed(hubs.items()):
-        free = [id for id in reversed(ports) if not board.has_nic(id)]
+        free = [id for id in reversed(ports) if not board.netdevs.is_claimed(id)]
         for id in free:
             yield f"hub port {id} has no peer"
         if len(free) < len(ports):  # nothing but NICs is on the other side of a port

@@ -16,7 +16,7 @@ async def make_board():
         board = Board(MachineOptions(), Buses("pc-q35-11.1"), lambda _kind, given, _typed: given)
         boards.append(board)
         for id, hub in netdevs.items():
-            await board.add_netdev("hubport", id, {"hubid": hub})
+            await board.netdevs.add("hubport", id, {"hubid": hub})
         for id, given in nics:
             await board.add_device("virtio-net-pci", id, given, hotplug=False)
         return board

@@ -119,7 +119,7 @@ def _hubs(netdevs: Mapping[str, Netdev]) -> list[str]:
     return [line for hub in reversed(ports) for line in (f"hub {hub}", *ports[hub])]
 
 
-def _nic(name: str, nic: VirtioNetPCI, netdevs: dict[str, Netdev]) -> Iterator[str]:
+def _nic(name: str, nic: VirtioNetPCI, netdevs: Mapping[str, Netdev]) -> Iterator[str]:
     yield f"{name}: index=0,type=nic,model={nic.TYPE},macaddr={nic.mac}"
     netdev = nic.properties.get("netdev")
     if netdev is not None:

@@ -52,7 +52,7 @@ async def netdev_add(session: Session, netdev: Opts) -> str:
     checked = session.machine.schema.check_keyval("netdev_add", given)
     fds = named_fds(session.monitor, checked.get("fd") or checked.get("fds"))
     board = session.machine.board
-    await board.add_netdev(checked.pop("type"), checked.pop("id"), checked, fds)
+    await board.netdevs.add(checked.pop("type"), checked.pop("id"), checked, fds)
     return ""
 
 
