@@ -213,11 +213,6 @@ async def rest(clock: Clock, wait: Awaitable[_T]) -> _T:
             clock.follow(task)
 
 
-async def sleep_until(clock: Clock, when: int) -> None:
-    """Wait until `clock` has reached `when`."""
-    await Alarm(clock).wait(when)
-
-
 def make(text: str) -> Clock:
     """Return the clock for `real`, `manual`, or a speed such as `100x`. Raises QMPError."""
     if text == "manual":

@@ -9,8 +9,12 @@ import time
 import pytest
 
 from qemu_sim import clock as clocks
-from qemu_sim.clock import MILLISECOND, SECOND, Alarm, ManualClock, RealClock, sleep_until
+from qemu_sim.clock import MILLISECOND, SECOND, Alarm, ManualClock, RealClock
 from qemu_sim.errors import QMPError
+
+
+async def sleep_until(clock, when):
+    await Alarm(clock).wait(when)
 
 
 @pytest.mark.parametrize("text", ["", "0x", "-1x", "x", "100", "1e3x", "Manual"])
@@ -31,7 +35,7 @@ def test_a_real_clock_is_the_host_s():
 async def test_a_scaled_clock_runs_as_many_times_as_fast():
     clock = clocks.make("1000x")
     real, begun, shown = time.monotonic_ns(), clock.now(), clock.wall()
-    await sleep_until(clock, begun + 10 * SECOND)
+    await Alarm(clock).wait(begun + 10 * SECOND)
     # The loop may call a timer as much as its clock's resolution too early.
     assert clock.now() - begun >= 10 * SECOND - MILLISECOND
     assert clock.wall() - shown >= 9 * SECOND
@@ -42,7 +46,7 @@ async def test_a_scaled_clock_runs_as_many_times_as_fast():
 async def test_a_timer_of_a_real_clock_can_be_cancelled():
     clock, called = RealClock(1000), []
     clock.call_at(clock.now() + SECOND, lambda: called.append("cancelled")).cancel()
-    await sleep_until(clock, clock.now() + 2 * SECOND)
+    await Alarm(clock).wait(clock.now() + 2 * SECOND)
     assert called == []
 
 
@@ -149,7 +153,7 @@ async def test_a_ring_that_comes_first_is_not_lost():
 
 async def test_a_cancelled_wait_leaves_no_timer_and_holds_nobody_up():
     clock = ManualClock()
-    task = asyncio.create_task(sleep_until(clock, 10))
+    task = asyncio.create_task(Alarm(clock).wait(10))
     clock.follow(task)
     await clock.advance(5)
     task.cancel()

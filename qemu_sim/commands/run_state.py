@@ -27,7 +27,7 @@ def query_status(machine: Machine) -> dict[str, Any]:
 @command("stop")
 async def stop(machine: Machine) -> None:
     """Stop the guest."""
-    await machine.execution.stop()
+    await machine.stop()
 
 
 @command("cont")

@@ -91,6 +91,7 @@ class Machine:
         self.dirty_rate = DirtyRate(self._sampled_memory, self.clock, self._said_to_dirty)
         self.announcements = Announcements(self._announce, self.clock)
         self.is_initialized = not options.preconfig
+        self.autostart = not options.start_paused  # what `stop` and `cont` say beforehand
         self.bugs: list[BaseException] = []
         self.migration_trace: Trace | None = None
         self.become: Become | None = None
@@ -184,8 +185,7 @@ class Machine:
 
     async def start(self) -> None:
         """Run, unless started paused, waiting for a migration, or told to wait before that."""
-        waits = self.options.incoming or self.options.start_paused
-        if self.is_initialized and not waits:
+        if self.is_initialized and self.autostart and not self.options.incoming:
             await self.execution.start()
 
     async def initialize(self) -> None:
@@ -213,11 +213,19 @@ class Machine:
     async def cont(self) -> None:
         """Start the guest (RESUME). Raises QMPError in QEMU's words."""
         reclaimed = await self.migration.reclaim()
-        if self.run_state.value == "postmigrate" and reclaimed is None:
+        if self.run_state.value == "postmigrate" and not reclaimed:
             self.admission.refuse_given_away()
+        if self.run_state.value == "inmigrate":
+            self.autostart = True
         await self.execution.start()
         if self.execution.is_live:
             self.board.activate_images(active=True)
+
+    async def stop(self) -> None:
+        """Stop the guest (STOP), or have one that is to come here by a migration stay so."""
+        if self.run_state.value == "inmigrate":
+            self.autostart = False
+        await self.execution.stop()
 
     def wake_up(self) -> None:
         """Wake a guest that sleeps: its firmware starts it anew (WAKEUP). Raises QMPError."""

@@ -110,7 +110,7 @@ class MigratingMachine:
         self._board.stop_waiting()
         self._board.activate_images(active=True)
         machine.execution.asleep = asleep or run_state == "suspended"
-        stays_paused = run_state in LIVE and machine.options.start_paused
+        stays_paused = run_state in LIVE and not machine.autostart
         machine.execution.go_back_to("paused" if stays_paused else run_state)
 
     def announce_arrival(self, but: Collection[str]) -> None:

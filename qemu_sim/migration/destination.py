@@ -67,14 +67,15 @@ class MigrationDestination(Attempt):
         """Whether the machine of a lost source is held here."""
         return self._incoming is not None and self._incoming.holding
 
-    async def reclaim(self) -> str | None:
-        """Start what is held; there is nothing left to start, so this returns None."""
-        if self.holding:
-            assert self._incoming is not None
-            incoming, self._incoming = self._incoming, None
-            incoming.start("cont")
-            self.plan = incoming.plan
-        return None
+    async def reclaim(self) -> bool:
+        """Start what is held; returns whether anything was."""
+        if not self.holding:
+            return False
+        assert self._incoming is not None
+        incoming, self._incoming = self._incoming, None
+        incoming.start("cont")
+        self.plan = incoming.plan
+        return True
 
     def to_qapi(self, status: str) -> dict[str, Any]:
         """Return the members of MigrationInfo that only a destination has."""
@@ -109,7 +110,7 @@ class MigrationDestination(Attempt):
             await self._load(incoming)
         except asyncio.CancelledError:
             arrival.close()
-            self._end("the machine is closed")
+            self._end("the destination was closed")
         except SourceLostError as error:
             assert self._incoming is not None
             self.error, self.plan = str(error), self._incoming.plan

@@ -150,16 +150,12 @@ class Migration:
         """The last hand-over's plan and report."""
         return None if self._last is None else self._last.plan
 
-    async def reclaim(self) -> str | None:
+    async def reclaim(self) -> bool:
         """`cont` by an operator who knows that the other side is gone.
 
-        Makes this process the owner of what it holds. Returns the run state to go on in
-        when the guest still has to be started here, None when there was nothing to do or
-        it was started.
+        Makes this process the owner of what it holds; returns whether it held anything.
         """
-        if self._last is None or self.status.under_way:
-            return None
-        return await self._last.reclaim()
+        return self._last is not None and not self.status.under_way and await self._last.reclaim()
 
     def query(self) -> dict[str, Any]:
         """Return the QAPI MigrationInfo."""

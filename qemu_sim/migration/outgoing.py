@@ -12,8 +12,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from qemu_sim.errors import QMPError
 from qemu_sim.migration import configuration, cpr
+from qemu_sim.migration.attempt import EXPECTED
 from qemu_sim.migration.carried import taken_along
 from qemu_sim.migration.hand_over import HandOver
 from qemu_sim.migration.mapped_ram import MappedRam
@@ -239,14 +239,17 @@ class Outgoing:
         """
         assert self.end.state == "kept"
         self._machine.plug_again()
-        for entry in self._quiet:
-            assert entry.device.backend is not None
-            entry.device.backend.unquiesce()
-        self._quiet.clear()
+        while self._quiet:
+            backend = self._quiet.pop().device.backend
+            assert backend is not None
+            try:
+                backend.unquiesce()
+            except EXPECTED as error:
+                _log.error("%s", error)
         while self._drained:
             try:
                 await self._drained.pop().restart()
-            except QMPError as error:
+            except EXPECTED as error:
                 _log.error("%s", error)
 
     def abort(self, reason: str) -> None:

@@ -73,16 +73,24 @@ class QEMUFile(FileInput):
         """Wait until all is with the kernel. Raises MigrationError if it broke."""
         self._send_pending()
         try:
-            if self._channel.queued_bytes:
-                async with asyncio.timeout(None if self.patient else self.timeout):
-                    await self._channel.drain()
-            elif self._channel.broken:
+            while self._channel.queued_bytes:
+                await self._drain_some(self._channel.queued_bytes)
+            if self._channel.broken:
                 await self._channel.drain()
         except TimeoutError:
             raise MigrationError(f"timeout while sending to {self.phase}{self._crowd()}") from None
         except (OSError, WireError) as error:
             await self._read_to_end()
             raise self.last_word() or self._broken("write to", error) from None
+
+    async def _drain_some(self, queued: int) -> None:
+        """Wait until all is with the kernel, or some of `queued`. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(None if self.patient else self.timeout):
+                await self._channel.drain()
+        except TimeoutError:
+            if self._channel.queued_bytes >= queued:
+                raise
 
     def close(self) -> None:
         """Send what is written, end the connection and drop descriptors nobody claimed."""

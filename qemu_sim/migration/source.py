@@ -107,15 +107,15 @@ class MigrationSource(Attempt):
         assert self._postcopy is not None
         self._postcopy.resume(partial(self._stream, opening))
 
-    async def reclaim(self) -> str | None:
-        """Take back what is held; returns the run state to go on in, None if nothing was."""
+    async def reclaim(self) -> bool:
+        """Take back what is held; returns whether anything was, so that it may go on here."""
         outgoing = self._outgoing
         if outgoing is None or not outgoing.end.knows("cont"):
-            return None
+            return False
         self._outgoing = None
         outgoing.end.step("cont")
         await outgoing.take_back()
-        return "running"
+        return True
 
     def to_qapi(self, status: str) -> dict[str, Any]:
         """Return the members of MigrationInfo that only a source has."""
@@ -160,10 +160,18 @@ class MigrationSource(Attempt):
             self._status.move("failing")
         else:
             return
-        await self._machine.hooks.reach(self._status.value)
-        opening.close()
-        await self._roll_back(reason)
-        self._status.move("failed" if self._status.value == "failing" else "cancelled")
+        await self._go_back(opening, reason)
+
+    async def _go_back(self, opening: Opening, reason: str) -> None:
+        try:
+            await self._machine.hooks.reach(self._status.value)
+        finally:  # the machine may be closed while it is held there
+            opening.close()
+            try:
+                await self._roll_back(reason)
+            except Exception as error:  # noqa: BLE001  (whatever it is, it must end)
+                self.error = self._machine.bug(error)
+            self._status.move("failed" if self._status.value == "failing" else "cancelled")
 
     async def _send_all(self, opening: Opening) -> None:
         await self._machine.hooks.reach("setup")

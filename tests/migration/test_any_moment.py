@@ -100,9 +100,9 @@ class Chance:
     async def operate(self):
         """Both have come to their end: where nobody serves, somebody can be told to."""
         for side in self.sides:
-            if not self.pair.owners:
-                run_state = await side.migration.reclaim()
-                side.state_name = run_state or side.state_name
+            took_it = not self.pair.owners and await side.migration.reclaim()
+            if took_it and side is self.pair.source:
+                side.state_name = "running"
         assert self.pair.owners == BOTH
 
     async def operate_in_postcopy(self):
