@@ -113,7 +113,7 @@ class Client:
                         position += 1
                     await self._anything()
         except TimeoutError:
-            seen = ", ".join(event["event"] for event in self.events) or "none"
+            seen = ", ".join(map(_spoken, self.events)) or "none"
             text = f"machine '{self._name}' sent no event {what} within {within:g} s; seen: {seen}"
             raise TimeoutError(text) from None
 
@@ -163,3 +163,10 @@ class Client:
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(MachineEnded(f"machine '{self._name}' has ended"))
+
+
+def _spoken(event: dict[str, Any]) -> str:
+    """Name an event, with what tells it from others of its name."""
+    data = event.get("data", {})
+    detail = data.get("status", data.get("at"))
+    return event["event"] if detail is None else f"{event['event']} {detail}"

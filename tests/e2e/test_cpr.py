@@ -184,13 +184,13 @@ class Monitor:
         self.execute("qmp_capabilities")
 
     def _is_greeted(self) -> bool:
-        """Connect; the listening socket of a program that is replaced may go a little later."""
+        """Connect; the socket of a program that is replaced goes, and the next one's comes, later."""
         self._sock = socket.socket(socket.AF_UNIX)
         self._lines = self._sock.makefile("rw")
         try:
             self._sock.connect(self._path)
             return "QMP" in self._next()
-        except ConnectionError:
+        except (ConnectionError, FileNotFoundError):
             self.close()
             return False
 
