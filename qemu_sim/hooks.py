@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from qemu_sim.clock import Clock, rest
+from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 
 # In the order in which one hand-over passes them. Statuses are points, too.
@@ -54,6 +55,12 @@ Strike = Callable[[], Awaitable[None]]
 Riders = dict[str, list[list[Fd]]]
 """By device name: for each descriptor byte of the device, what rides on it."""
 Tamper = Callable[[Riders], AbstractContextManager[Riders]]
+
+
+def check_passed(point: str, *, incoming: bool) -> None:
+    """Raise QMPError for a point that a machine, started with -incoming or not, never passes."""
+    if point in DESTINATION_POINTS and not incoming:
+        raise QMPError(f"only a machine that was started with -incoming passes '{point}'")
 
 
 class Hooks:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError, QMPError
 from qemu_sim.fds import Fd
+from qemu_sim.hooks import check_passed
 from qemu_sim.machine import unconnected
 from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
 from qemu_sim.machine.machine import Machine
@@ -222,6 +223,7 @@ class Host:
     def _arm(self) -> None:
         try:
             for point in self._front.sim.get("hold", ()):
+                check_passed(point, incoming=self.machine.options.incoming)
                 self.machine.hooks.hold(point)
             for text in self._front.sim.get("fault", ()):
                 from qemu_sim import faults  # noqa: PLC0415 - only tests need one

@@ -79,7 +79,9 @@ class NetdevStream(SocketNetdev):
             self._wait()
         else:
             self._call()
-            await asyncio.sleep(0)  # a unix socket answers at once
+            await asyncio.sleep(
+                0
+            )  # a unix socket is connected in one turn: before the reply, as in QEMU
 
     def _wait(self) -> None:
         assert self._listener is not None

@@ -12,7 +12,7 @@ from qemu_sim import faults
 from qemu_sim.clock import MILLISECOND, ManualClock
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
-from qemu_sim.hooks import DESTINATION_POINTS
+from qemu_sim.hooks import check_passed
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -62,7 +62,7 @@ def x_sim_set_guest(
 @command("x-sim-migration-hold")
 def x_sim_migration_hold(machine: Machine, *, at: str) -> None:
     """Let the next migration that reaches the point `at` wait there."""
-    _check_reachable(machine, at)
+    check_passed(at, incoming=machine.options.incoming)
     machine.hooks.hold(at)
 
 
@@ -81,7 +81,8 @@ def x_sim_migration_release(machine: Machine) -> None:
 @command("x-sim-inject-fault")
 def x_sim_inject_fault(machine: Machine, *, fault: str, at: str | None = None) -> None:
     """Let something go wrong in the next migration."""
-    _check_reachable(machine, at)
+    if at is not None:
+        check_passed(at, incoming=machine.options.incoming)
     faults.arm(machine.hooks, fault, at)
 
 
@@ -93,9 +94,3 @@ async def x_sim_clock_advance(machine: Machine, *, ms: int) -> None:
     if ms < 0:
         raise QMPError("Parameter 'ms' expects a non-negative value")
     await machine.clock.advance(ms * MILLISECOND)
-
-
-def _check_reachable(machine: Machine, point: str | None) -> None:
-    """Raise QMPError for a point that this machine never passes."""
-    if point in DESTINATION_POINTS and not machine.options.incoming:
-        raise QMPError(f"only a machine that was started with -incoming passes '{point}'")

@@ -7,6 +7,8 @@ sense) and `strike`; for what changes the descriptors of a device on their way o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qemu_sim import catalog
 from qemu_sim.errors import QMPError
 from qemu_sim.hooks import POINTS, Hooks
@@ -19,9 +21,9 @@ def arm(hooks: Hooks, name: str, at: str | None = None) -> None:
     """
     made = catalog.find(__name__, "", name)
     if made is None:
-        raise QMPError(f"Parameter 'fault' does not accept value '{name}'")
+        raise QMPError(f"Parameter 'fault' does not accept value '{name}': {_listed(_names())}")
     if at is not None and at not in POINTS:
-        raise QMPError(f"Parameter 'at' does not accept value '{at}'")
+        raise QMPError(f"Parameter 'at' does not accept value '{at}': {_listed(POINTS)}")
     fault = made()
     if hasattr(fault, "tamper"):
         if at is not None:
@@ -31,6 +33,14 @@ def arm(hooks: Hooks, name: str, at: str | None = None) -> None:
     if at in fault.NOT_AT:
         raise QMPError(f"fault '{name}' has nothing to break at '{at}'")
     hooks.arm(at or fault.POINT, fault.strike)
+
+
+def _names() -> list[str]:
+    return catalog.names(__name__, "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"there are {', '.join(names)}"
 
 
 def arm_text(hooks: Hooks, text: str) -> None:

@@ -155,7 +155,7 @@ class CoreDump:
         for data, length in _pieces(self._machine.memory, block):
             await (sink.write(data) if data else sink.skip(length))
             self._completed += length
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # clients may want to know how far it is
 
 
 def _blocks(machine: Dumped) -> list[Block]:

@@ -69,19 +69,26 @@ def machine_options(
         preconfig=configuration.preconfig,
         actions=configuration.actions,
         incoming=configuration.incoming is not None,
-        profile=sim.get("profile"),
-        extensions=sim.get("extensions", True),
-        dialect=_dialect(sim),
         rejected=frozenset(configuration.rejected).union(sim.get("strict", ())),
-        guest_ipv4=_addresses(sim, "guest-ipv4", AF_INET),
-        guest_ipv6=_addresses(sim, "guest-ipv6", AF_INET6),
-        phase_timeout=_timeout(sim.get("phase-timeout", 10.0)),
-        check_peer=sim.get("peer-check", True),
-        clock=_clock(sim.get("clock", "real")),
-        dirty_rate=sim.get("guest-dirty-rate", 0),
-        ram_used=sim.get("guest-ram-used"),
-        migration_polls=sim.get("migration-polls"),
+        **_own(sim),
     )
+
+
+def _own(sim: dict[str, Any]) -> dict[str, Any]:
+    """Return what no option of QEMU's says, by the names of MachineOptions. Raises QMPError."""
+    return {
+        "profile": sim.get("profile"),
+        "extensions": sim.get("extensions", True),
+        "dialect": _dialect(sim),
+        "guest_ipv4": _addresses(sim, "guest-ipv4", AF_INET),
+        "guest_ipv6": _addresses(sim, "guest-ipv6", AF_INET6),
+        "phase_timeout": _timeout(sim.get("phase-timeout", 10.0)),
+        "check_peer": sim.get("peer-check", True),
+        "clock": _clock(sim.get("clock", "real")),
+        "dirty_rate": sim.get("guest-dirty-rate", 0),
+        "ram_used": sim.get("guest-ram-used"),
+        "migration_polls": sim.get("migration-polls"),
+    }
 
 
 def _backend_size(configuration: Configuration, id: str | None) -> dict[str, int]:
