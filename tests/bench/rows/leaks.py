@@ -9,9 +9,10 @@ from machines import served_disk, taps, use_disk
 from monitor import Listener
 from pair import Pair
 
-_SETTLED = 100  # hand-overs after which nothing may grow any more
+# Hand-overs after which nothing may grow any more: a heap takes some hundred to find its height.
+_SETTLED = 500
 _MANY = 1000
-_LIMITS = {"descriptors": 0, "tasks": 0, "resident-kib": 512}
+_LIMITS = {"descriptors": 0, "tasks": 0, "objects": 0, "resident-kib": 512}
 
 
 def measure(directory, qemus):
