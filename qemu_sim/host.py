@@ -222,13 +222,14 @@ class Host:
 
     def _arm(self) -> None:
         try:
+            incoming = self.machine.options.incoming
             for point in self._front.sim.get("hold", ()):
-                check_passed(point, incoming=self.machine.options.incoming)
+                check_passed(point, incoming=incoming)
                 self.machine.hooks.hold(point)
             for text in self._front.sim.get("fault", ()):
                 from qemu_sim import faults  # noqa: PLC0415 - only tests need one
 
-                faults.arm_text(self.machine.hooks, text)
+                faults.arm_text(self.machine.hooks, text, incoming=incoming)
         except QMPError as error:
             raise StartError(f"-sim: {error}") from None
 

@@ -19,6 +19,11 @@ from qemu_sim.qapi.extension import DEVICES
 BEHAVES = "behaves"
 RECORDED = "answers from the profile"
 MISSING = "not simulated"
+_MANY = {
+    BEHAVES: "behave",
+    RECORDED: "answer from the profile",
+    MISSING: "are not simulated",
+}
 
 _HMP = "--hmp"
 # The session answers it itself: wire/qmp.py.
@@ -61,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     width = max(map(len, found))
     sys.stdout.writelines(f"{name:{width}}  {kind}\n" for name, kind in found.items())
     counts = Counter(found.values())
-    summary = ", ".join(f"{counts[kind]} {kind}" for kind in (BEHAVES, RECORDED, MISSING))
+    summary = ", ".join(f"{counts[kind]} {verb}" for kind, verb in _MANY.items())
     sys.stdout.write(f"{len(found)} commands: {summary}\n")
     return 0
 

@@ -68,7 +68,7 @@ def x_sim_migration_hold(machine: Machine, *, at: str) -> None:
 
 @command("x-sim-migration-step")
 def x_sim_migration_step(machine: Machine) -> None:
-    """Let a waiting migration, or the next one, go on to its next point and wait there."""
+    """Let a waiting migration go on to its next point and wait there."""
     machine.hooks.step()
 
 
@@ -81,9 +81,7 @@ def x_sim_migration_release(machine: Machine) -> None:
 @command("x-sim-inject-fault")
 def x_sim_inject_fault(machine: Machine, *, fault: str, at: str | None = None) -> None:
     """Let something go wrong in the next migration."""
-    if at is not None:
-        check_passed(at, incoming=machine.options.incoming)
-    faults.arm(machine.hooks, fault, at)
+    faults.arm(machine.hooks, fault, at, incoming=machine.options.incoming)
 
 
 @command("x-sim-clock-advance")

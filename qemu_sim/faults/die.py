@@ -11,7 +11,6 @@ class Die:
     """SIGKILL: nothing is cleaned up, no last word is sent."""
 
     TYPE = "die"
-    POINT = "descriptors-sent"
     NOT_AT = ()
 
     async def strike(self) -> None:

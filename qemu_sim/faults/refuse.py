@@ -9,7 +9,6 @@ class Refuse:
     """An error, as if a check had failed."""
 
     TYPE = "refuse"
-    POINT = "commit-received"
     NOT_AT = ("cancelling", "failing")  # it has failed already
 
     async def strike(self) -> None:

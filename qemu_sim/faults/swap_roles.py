@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from qemu_sim.errors import MigrationError
 from qemu_sim.hooks import Riders
 
 
@@ -15,6 +16,9 @@ class SwapRoles:
 
     @contextmanager
     def tamper(self, riders: Riders) -> Iterator[Riders]:
-        """Reverse them."""
-        next(iter(riders.values())).reverse()
+        """Reverse them. Raises MigrationError where that changes nothing."""
+        name, descriptors = next(iter(riders.items()))
+        if len(descriptors) == 1:
+            raise MigrationError(f"fault 'swap-roles' needs two descriptors, '{name}' has one")
+        descriptors.reverse()
         yield riders

@@ -75,7 +75,7 @@ class Machine:
         self.jobs = Jobs(self.events.emit, self.bug, self.clock)
         self.fdsets = FdSets()
         self.board.chardevs.open_file = self.fdsets.open
-        self.hooks = Hooks(self._held, self.clock)
+        self.hooks = Hooks(self.events.emit, self.clock)
         self.guest_load = GuestLoad(options.dirty_rate, options.ram_used, options.migration_polls)
         self.board.netdevs.opens_late = self._opens_late
         self.board.netdevs.emit = self.events.emit
@@ -382,9 +382,6 @@ class Machine:
     def _said_to_dirty(self, memory: GuestMemory, milliseconds: int) -> int:
         its_share = milliseconds * (100 - self.throttle) // 100
         return self.guest_load.dirtied(memory, its_share) if self.is_running else 0
-
-    def _held(self, point: str) -> None:
-        self.events.emit("X_SIM_MIGRATION_HELD", {"at": point})
 
     def _statuses(self) -> frozenset[str]:
         return self.profile.migration_statuses

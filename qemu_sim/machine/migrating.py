@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.machine.nics import nics
 from qemu_sim.machine.runstate import LIVE
+from qemu_sim.migration.status import AT_REST
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -128,6 +129,8 @@ class MigratingMachine:
 
     def migration_moved(self, status: str) -> None:
         """Emit MIGRATION where a client asked for it."""
+        if status in AT_REST:
+            self.hooks.ended()
         self._emit("MIGRATION", {"status": status})
 
     def migration_passed(self, count: int) -> None:

@@ -21,6 +21,7 @@ from qemu_sim.migration.attempt import EXPECTED, Attempt
 from qemu_sim.migration.outgoing import LIVE, Outgoing
 from qemu_sim.migration.postcopy_source import PostcopySource
 from qemu_sim.migration.progress import Progress
+from qemu_sim.migration.stream import PeerFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +141,7 @@ class MigrationSource(Attempt):
 
     async def _send(self, opening: Opening) -> None:
         """The one place where an outgoing migration ends."""
-        reason = "cancelled"
+        cause: Exception | None = None
         self._begun = True
         try:
             if self._status.value == "cancelling":
@@ -153,22 +154,22 @@ class MigrationSource(Attempt):
             if self._status.value != "cancelling":  # the machine is closed
                 self._status.move("cancelling")
         except EXPECTED as error:
-            reason = self.error = str(error)
+            cause, self.error = error, str(error)
             self._status.move("failing")
         except Exception as error:  # noqa: BLE001  (whatever it is, the guest must go on)
-            reason = self.error = self._machine.bug(error)
+            cause, self.error = error, self._machine.bug(error)
             self._status.move("failing")
         else:
             return
-        await self._go_back(opening, reason)
+        await self._go_back(opening, cause)
 
-    async def _go_back(self, opening: Opening, reason: str) -> None:
+    async def _go_back(self, opening: Opening, cause: Exception | None) -> None:
         try:
             await self._machine.hooks.reach(self._status.value)
         finally:  # the machine may be closed while it is held there
             opening.close()
             try:
-                await self._roll_back(reason)
+                await self._roll_back(cause)
             except Exception as error:  # noqa: BLE001  (whatever it is, it must end)
                 self.error = self._machine.bug(error)
             self._status.move("failed" if self._status.value == "failing" else "cancelled")
@@ -238,20 +239,15 @@ class MigrationSource(Attempt):
         await outgoing.stop()
         self._progress.stop()
 
-    async def _roll_back(self, reason: str) -> None:
+    async def _roll_back(self, cause: Exception | None) -> None:
         """Go on as the owner, unless the destination may be it: then hold, stopped."""
         outgoing = self._outgoing
         if outgoing is None:
             return
+        reason = self.error or "cancelled"
         self._progress.finish()
         if outgoing.end.fail() != "kept":
-            outgoing.close()
-            self._machine.finish_migration()
-            _log.warning("the destination was lost after commit: %s", reason)
-            self.error = (
-                f"{reason}; commit was sent, so the destination may own the machine: "
-                "it is held here, stopped, and 'cont' takes it back"
-            )
+            self._hold(outgoing, reason, refused=isinstance(cause, PeerFailedError))
             return
         self._outgoing = None
         outgoing.abort(reason)
@@ -259,3 +255,14 @@ class MigrationSource(Attempt):
         await outgoing.take_back()
         if outgoing.stopped:
             self._machine.resume_after_failure(outgoing.state_name)
+
+    def _hold(self, outgoing: Outgoing, reason: str, *, refused: bool) -> None:
+        """Keep everything, stopped; `refused`: the destination has said that it failed."""
+        outgoing.close()
+        self._machine.finish_migration()
+        _log.warning("the destination was lost after commit: %s", reason)
+        there = "but the destination says it failed" if refused else "so the destination may own it"
+        self.error = (
+            f"{reason}; commit was sent, {there}: "
+            "the machine is held here, stopped, and 'cont' takes it back"
+        )

@@ -24,6 +24,11 @@ _LAST_WORDS = {
     vmmessage.COMMAND_ABORT: "the source took it back: ",
 }
 
+
+class PeerFailedError(MigrationError):
+    """The peer has said, in words, that it does not go on."""
+
+
 Trace = Callable[[str, dict[str, Any], int], None]
 """Told "in" or "out", what passed, and how many descriptors came with it."""
 
@@ -107,9 +112,9 @@ class Stream(QEMUFile):
         self.trace("in", {name: message.body or message.data.hex()}, 0)
 
 
-def said(message: vmmessage.Message) -> MigrationError:
+def said(message: vmmessage.Message) -> PeerFailedError:
     """Return the error that a peer's last message is about."""
-    return MigrationError(f"{_LAST_WORDS[message.code]}{message.body.get('reason')}")
+    return PeerFailedError(f"{_LAST_WORDS[message.code]}{message.body.get('reason')}")
 
 
 def _last_message(data: bytes) -> vmmessage.Message | None:

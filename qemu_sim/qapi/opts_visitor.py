@@ -17,6 +17,7 @@ from qemu_sim.qapi.integers import RANGES, is_signed
 from qemu_sim.qapi.keyval_values import in_range, read_integer
 from qemu_sim.qapi.opts import parse_bool
 from qemu_sim.qapi.sizes import parse_size
+from qemu_sim.qapi.unknown_value import not_in_enum
 
 Entity = dict[str, Any]
 Options = Mapping[str, str | list[str]]  # a list holds the values of a repeated option
@@ -71,7 +72,7 @@ class OptsVisitor:
         text = self._text(name)
         if entity["meta-type"] == "enum":
             if text not in entity["values"]:
-                raise QMPError(f"Parameter '{name}' does not accept value '{text}'")
+                raise not_in_enum(name, text, entity)
             return text
         return self._scalar(name, entity["name"], kind, text)
 

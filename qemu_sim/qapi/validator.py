@@ -17,6 +17,7 @@ from qemu_sim.key_order import in_key_order
 from qemu_sim.qapi.glib_order import first_left
 from qemu_sim.qapi.json_values import Check
 from qemu_sim.qapi.path import Path, bare_name
+from qemu_sim.qapi.unknown_value import not_in_enum
 
 Entity = dict[str, Any]
 Visit = Callable[[dict[str, Any], Path, dict[str, Any]], None]  # value, path, known
@@ -125,7 +126,7 @@ class Validator:
         def check(value: Any, path: Path) -> str:
             name: str = string(value, path)
             if name not in allowed:
-                raise QMPError(f"Parameter '{bare_name(path)}' does not accept value '{name}'")
+                raise not_in_enum(bare_name(path), name, entity)
             if name in refused:
                 raise QMPError(f"{refused[name].capitalize()} value {name} disabled by policy")
             return name

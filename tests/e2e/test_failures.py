@@ -217,6 +217,7 @@ def test_the_destination_fails_after_commit(world):
     destination.inject("refuse", at="commit-received")
     source.start_migration(destination)
     lost_after_commit(world, source, destination)
+    assert "but the destination says it failed" in source.query_migrate().error_desc
     source.execute("cont")
     world.served_by(source, destination)
 

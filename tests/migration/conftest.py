@@ -20,7 +20,7 @@ from qemu_sim.migration.dialects.dialect import Dialect
 from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.migration.migration import Migration
 from qemu_sim.migration.parameters import Parameters
-from qemu_sim.migration.status import TRANSITIONS
+from qemu_sim.migration.status import AT_REST, TRANSITIONS
 from qemu_sim.migration.transport import Access, Transport
 from qemu_sim.migration.transports.socket import SocketTransport
 from qemu_sim.qapi import profile as profiles
@@ -145,12 +145,16 @@ class FakeMachine:
         self.held: asyncio.Queue[str] = asyncio.Queue()
         self.moved = asyncio.Event()
         self.clock = RealClock()
-        self.hooks = Hooks(self.held.put_nowait, self.clock)
+        self.hooks = Hooks(self._tell, self.clock)
         self.parameters = Parameters(profiles.load())
         self.guest_load = GuestLoad()
         self.migration = Migration(self, phase_timeout=2.0, statuses=lambda: STATUSES)
         self.dialect = Dialect(SimpleNamespace(netdevs={}))
         self.dialect.NEGOTIATES = True
+
+    def _tell(self, event: str, data: dict[str, Any]) -> None:
+        if event == "X_SIM_MIGRATION_HELD":
+            self.held.put_nowait(data["at"])
 
     @property
     def migration_mode(self) -> str:
@@ -210,6 +214,8 @@ class FakeMachine:
         self.traced.append((direction, next(iter(what)), fds))
 
     def migration_moved(self, status: str) -> None:
+        if status in AT_REST:
+            self.hooks.ended()
         self.log.append(status)
         self.moved.set()
 

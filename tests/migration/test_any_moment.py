@@ -45,7 +45,7 @@ class Chance:
                 side.hooks.hold(point)
         if self.random.random() < 0.2:
             point = self.random.choice(sorted(set(POINTS) - {"cancelling", "failing"}))
-            faults.arm(self.random.choice(self.sides).hooks, "refuse", point)
+            faults.arm(self.random.choice(self.sides).hooks, "refuse", point, incoming=True)
 
     async def befall(self):
         side = self.random.choice(self.sides)
@@ -91,7 +91,8 @@ class Chance:
 
     async def end(self):
         for side in self.sides:
-            side.hooks.release()
+            with contextlib.suppress(QMPError):  # nothing is held
+                side.hooks.release()
         await self.pair.source.until(*ENDS, PAUSED)
         if self.pair.destination.migration.status.value != "setup":  # nobody came
             await self.pair.destination.until(*ENDS, PAUSED)

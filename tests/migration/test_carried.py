@@ -70,7 +70,7 @@ class Side:
         self.tap = FakeTap(queues)
         self.asks = asks
         self.netdevs = {"net0": self.tap}
-        self.hooks = Hooks(lambda _: None, RealClock())
+        self.hooks = Hooks(lambda *_: None, RealClock())
         nic = SimpleNamespace(name="nic0", path=DEVICE, properties={"netdev": "net0"})
         self.devices = [nic]
         self.dialect = type("Dialect", (Asked,), dialect)(self)

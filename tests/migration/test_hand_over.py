@@ -219,7 +219,7 @@ async def test_cancel_of_what_fails_already_changes_nothing(make_pair):
         await released.wait()
 
     pair.source.devices[1].restart = restart
-    faults.arm(pair.source.hooks, "refuse", "stopped")
+    faults.arm(pair.source.hooks, "refuse", "stopped", incoming=False)
     pair.migrate(["nic0"])
     await resting.wait()
     pair.source.migration.cancel()
@@ -235,7 +235,7 @@ async def test_the_guest_goes_on_without_a_backend_that_cannot(make_pair):
         raise QMPError("the server is gone")
 
     pair.source.devices[1].restart = restart
-    faults.arm(pair.source.hooks, "refuse", "stopped")
+    faults.arm(pair.source.hooks, "refuse", "stopped", incoming=False)
     pair.migrate(["nic0"])
     assert await pair.ended() == ("failed", "failed")
     assert pair.source.state_name == "running"
@@ -257,7 +257,7 @@ async def test_cancel_after_commit_comes_too_late(make_pair):
 async def test_a_destination_that_refuses_leaves_one_owner_or_none(make_pair, point):
     pair = await make_pair()
     pair.listen()
-    faults.arm(pair.destination.hooks, "refuse", point)
+    faults.arm(pair.destination.hooks, "refuse", point, incoming=True)
     pair.migrate()
     ends = await pair.ended()
     if point == "ready-sent":  # the source may have sent commit by then, or not
@@ -267,7 +267,8 @@ async def test_a_destination_that_refuses_leaves_one_owner_or_none(make_pair, po
     elif point == "commit-received":  # nobody resumes by itself
         assert ends == ("failed", "failed")
         assert pair.owners == []
-        assert "'cont' takes it back" in pair.source.migration.query()["error-desc"]
+        said = pair.source.migration.query()["error-desc"]
+        assert "but the destination says it failed: the machine is held here" in said
         assert await pair.source.migration.reclaim()
         pair.source.state_name = "running"
         assert pair.source.serving == BOTH
@@ -283,7 +284,7 @@ async def test_a_destination_that_refuses_leaves_one_owner_or_none(make_pair, po
 async def test_a_source_that_fails_goes_on_as_before(make_pair, point):
     pair = await make_pair()
     pair.listen()
-    faults.arm(pair.source.hooks, "refuse", point)
+    faults.arm(pair.source.hooks, "refuse", point, incoming=False)
     pair.migrate()
     assert await pair.ended() == ("failed", "failed")
     assert pair.source.serving == BOTH
@@ -305,7 +306,7 @@ async def test_tampered_descriptors_are_refused_and_closed(make_pair, fault, tex
     pair = await make_pair()
     before = census()
     pair.listen()
-    faults.arm(pair.source.hooks, fault)
+    faults.arm(pair.source.hooks, fault, incoming=False)
     pair.migrate()
     assert await pair.ended() == ("failed", "failed")
     assert pair.source.serving == BOTH

@@ -63,7 +63,7 @@ async def test_a_destination_that_cannot_open_fails_before_the_source_stops(pair
 async def test_a_source_hears_of_a_failure_and_goes_on(pair, point, return_path):
     switch(pair, return_path=return_path)
     pair.listen()
-    faults.arm(pair.destination.hooks, "refuse", point)
+    faults.arm(pair.destination.hooks, "refuse", point, incoming=True)
     pair.migrate(hand_over=False)
     assert await pair.ended() == ("failed", "failed")
     assert pair.source.serving == BOTH
