@@ -9,18 +9,17 @@ import os
 import struct
 from typing import Any
 
-from qemu_sim.block import qcow2_header, qcow2_snapshots
+from qemu_sim.block import qcow2_header
 from qemu_sim.block.node import Node
 from qemu_sim.block.probing import probe
 from qemu_sim.block.qcow2_clusters import Clusters
+from qemu_sim.block.qcow2_snapshots import Qcow2Snapshots
 from qemu_sim.errors import QMPError
 
 _SECTOR = 512
 _SIZE_AT = 24  # of the virtual size in the header
-_L1_AT = 36  # of the L1 table's size and offset
 _ENTRY = 8  # bytes of a table's entry
 _LARGEST_CLUSTER = 2 << 20
-_MAX_SNAPSHOTS = 1 << 20  # bytes of the table that are looked at
 _COMPRESSIONS = ("zlib", "zstd")
 
 
@@ -35,7 +34,17 @@ class DriverQcow2(Node):
 
     def open(self) -> None:
         """Read the header."""
-        self._read_header()
+        self.read_header()
+        self._clusters = Clusters(self)
+
+    @property
+    def snapshot_store(self) -> Qcow2Snapshots:
+        """The image itself."""
+        return Qcow2Snapshots(self, self._clusters)
+
+    def read_header(self) -> None:
+        """Learn what was written to the header."""
+        self.header = qcow2_header.read(self.child.read(0, _LARGEST_CLUSTER))
 
     @property
     def size(self) -> int:
@@ -51,21 +60,16 @@ class DriverQcow2(Node):
         if size < self.size and self.holds(size, self.size - size):
             raise QMPError("shrinking a qcow2 image with data is not simulated by qemu-sim")
         if size > self.header.coverage:
-            self._grow_l1(size)
+            self._grow(size)
         self.child.write(_SIZE_AT, struct.pack(">Q", size))
-        self._read_header()
+        self.read_header()
 
-    def _grow_l1(self, size: int) -> None:
+    def _grow(self, size: int) -> None:
         """Make the L1 table long enough for `size` bytes."""
         header = self.header
         if header.incompatible & qcow2_header.EXTENDED_L2:
             raise QMPError("growing a qcow2 image with subclusters is not simulated by qemu-sim")
-        entries = -(-size // (header.cluster * header.cluster // _ENTRY))
-        if entries > qcow2_header.MAX_L1:
-            raise QMPError("The image size is too large (try using a larger cluster size)")
-        offset = self._clusters.move_l1(entries)
-        self.child.write(_L1_AT, struct.pack(">IQ", entries, offset))
-        self._clusters.free(header.l1_offset, header.l1_size * _ENTRY)
+        self._clusters.grow(-(-size // (header.cluster * header.cluster // _ENTRY)))
 
     def read(self, offset: int, length: int) -> bytes:
         """Return data of the image, or of what is below."""
@@ -83,20 +87,13 @@ class DriverQcow2(Node):
         """Write another backing file into the header."""
         start = self.child.read(0, self.header.cluster)
         self.child.write(0, qcow2_header.with_backing(start, name, kind))
-        self._read_header()
+        self.read_header()
 
     def _below(self, offset: int, length: int) -> bytes:
         backing = self.children.get("backing")
         if backing is None or offset >= backing.size:
             return bytes(length)
         return backing.read(offset, min(length, backing.size - offset)).ljust(length, b"\0")
-
-    @property
-    def _clusters(self) -> Clusters:
-        return Clusters(self.child, self.header)
-
-    def _read_header(self) -> None:
-        self.header = qcow2_header.read(self.child.read(0, _LARGEST_CLUSTER))
 
     def backing_reference(self) -> dict[str, Any] | None:
         """Open what the header names, relative to the image's own folder."""
@@ -143,8 +140,7 @@ class DriverQcow2(Node):
         if header.backing_format is not None:
             found["backing-filename-format"] = header.backing_format
         if header.snapshots:
-            table = self.child.read(header.snapshots_offset, _MAX_SNAPSHOTS)
-            found["snapshots"] = qcow2_snapshots.read(table, header.snapshots)
+            found["snapshots"] = [each.to_qapi() for each in self.snapshot_store.listed()]
         return found
 
     def _data(self) -> dict[str, Any]:

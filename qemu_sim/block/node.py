@@ -17,6 +17,8 @@ from qemu_sim.wire import json_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qemu_sim.block.snapshot import SnapshotStore
+
 _SECTOR = 512
 _MAX_IOV = 1024
 _PAGE = 4096
@@ -128,6 +130,16 @@ class Node:
     def set_backing(self, name: str | None, kind: str | None) -> None:  # noqa: ARG002  (for those that can)
         """Write the name and format of the backing file into the image."""
         raise QMPError(f"'{self.TYPE}' images have no backing file")
+
+    @property
+    def snapshot_store(self) -> SnapshotStore | None:
+        """What keeps internal snapshots of its data: the image below, if that can."""
+        return None if self.CHILD is None else self.child.snapshot_store
+
+    @property
+    def can_snapshot(self) -> bool:
+        """Whether a snapshot of it can be made now."""
+        return self.snapshot_store is not None and self.active and not self.read_only
 
     def backing_reference(self) -> dict[str, Any] | str | None:
         """What to open below this image by itself: options, a node's name, or nothing."""

@@ -1,64 +1,50 @@
 """The data of a qcow2 image, cluster by cluster.
 
-QEMU: block/qcow2-cluster.c, block/qcow2-refcount.c; docs/interop/qcow2.rst
+QEMU: block/qcow2-cluster.c; docs/interop/qcow2.rst
 
-A new cluster goes to the end of the file. What such an image may have beside plain
-clusters (compressed ones, subclusters, shared ones below a snapshot) is refused.
+What else leads to, a snapshot perhaps, is not written to but copied first. Subclusters, and
+what zstd has compressed, are refused.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from qemu_sim.block.qcow2_header import EXTENDED_L2, Header
+from qemu_sim.block import qcow2_entry
+from qemu_sim.block.qcow2_entry import COMPRESSED, COPIED, OFFSET, SIZE, ZERO, is_own
+from qemu_sim.block.qcow2_header import EXTENDED_L2, MAX_L1
+from qemu_sim.block.qcow2_refcounts import Image, Refcounts
 from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_COPIED = 1 << 63
-_COMPRESSED = 1 << 62
-_ZERO = 1
-_OFFSET = ((1 << 56) - 1) & ~((1 << 9) - 1)
+_L1_AT = 36  # of the L1 table's size and offset in the header
+_L1 = struct.Struct(">IQ")
 _ENTRY = struct.Struct(">Q")
-_COUNT = struct.Struct(">H")
-_PLAIN_ORDER = 4  # refcounts of 16 bits
-
-
-class Storage(Protocol):
-    """The file below."""
-
-    @property
-    def size(self) -> int:
-        """Bytes in the file."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return bytes of the file."""
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Store bytes in the file."""
 
 
 class Clusters:
-    """Where the guest's clusters are in the file."""
+    """Where the guest's clusters are in the file of `image`."""
 
-    def __init__(self, storage: Storage, header: Header) -> None:
-        self._file = storage
-        self._header = header
-        self._cluster = header.cluster
-        self._per_table = header.cluster // _ENTRY.size
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self.refcounts = Refcounts(image)
 
     def read(self, offset: int, length: int, below: Callable[[int, int], bytes]) -> bytes:
         """Return guest data; `below(offset, length)` provides what the image does not hold."""
         parts = []
         for at, inside, count in self._pieces(offset, length):
             entry = self._find(at)
-            if entry & _ZERO:
+            if entry & COMPRESSED:
+                parts.append(self._inflate(entry)[inside : inside + count])
+            elif entry & ZERO:
                 parts.append(bytes(count))
-            elif entry & _OFFSET:
-                parts.append(self._file.read((entry & _OFFSET) + inside, count))
+            elif entry & OFFSET:
+                parts.append(self._image.child.read((entry & OFFSET) + inside, count))
             else:
                 parts.append(below(at * self._cluster + inside, count))
         return b"".join(parts)
@@ -70,34 +56,45 @@ class Clusters:
             piece = data[done : done + count]
             done += count
             entry = self._find(at)
-            if entry & _OFFSET and not entry & _ZERO:
-                self._check_own(entry)
-                self._file.write((entry & _OFFSET) + inside, piece)
-                continue
-            start = at * self._cluster
-            full = bytes(self._cluster) if entry & _ZERO else below(start, self._cluster)
-            self._append(at, full[:inside] + piece + full[inside + count :])
+            if is_own(entry) and not entry & (ZERO | COMPRESSED):
+                self._image.child.write((entry & OFFSET) + inside, piece)
+            elif count == self._cluster:
+                self._store(at, piece)
+            else:
+                full = self.read(at * self._cluster, self._cluster, below)
+                self._store(at, full[:inside] + piece + full[inside + count :])
 
-    def move_l1(self, size: int) -> int:
-        """Write an L1 table of `size` entries to the end of the file; returns its offset."""
-        header = self._header
-        old = self._file.read(header.l1_offset, header.l1_size * _ENTRY.size)
-        count = -(-size * _ENTRY.size // self._cluster)
-        offset = -(-self._file.size // self._cluster) * self._cluster
-        self._file.write(offset, old.ljust(count * self._cluster, b"\0"))
-        for number in range(count):
-            self._count(offset // self._cluster + number)
-        return offset
+    def discard(self, offset: int, length: int) -> None:
+        """Forget what the image holds of a range of whole clusters."""
+        dropped: Counter[int] = Counter()
+        for at, _, _ in self._pieces(offset, length):
+            entry = self._find(at)
+            if entry:
+                self._put(self._own_slot(at), 0)
+                dropped.update(qcow2_entry.clusters(entry, self._image.header.cluster_bits))
+        self.refcounts.change(dropped, -1)
 
-    def free(self, offset: int, length: int) -> None:
-        """Give back the file's clusters of a table that is no longer used."""
-        first = offset // self._cluster
-        for number in range(first, first + -(-length // self._cluster)):
-            self._count(number, 0)
+    def grow(self, entries: int) -> None:
+        """Move the L1 table to where it has room for so many entries."""
+        if entries > MAX_L1:
+            raise QMPError("The image size is too large (try using a larger cluster size)")
+        header, cluster = self._image.header, self._cluster
+        old = self._image.child.read(header.l1_offset, header.l1_size * SIZE)
+        count = -(-entries * SIZE // cluster)
+        offset = self.refcounts.allocate(count)
+        self._image.child.write(offset, old.ljust(count * cluster, b"\0"))
+        self._image.child.write(_L1_AT, _L1.pack(entries, offset))
+        self._image.read_header()
+        self.refcounts.free(header.l1_offset, len(old))
 
     def holds(self, offset: int, length: int) -> bool:
         """Whether the image itself says what any of these bytes are."""
-        return any(self._find(at) & (_OFFSET | _ZERO) for at, _, _ in self._pieces(offset, length))
+        kept = OFFSET | ZERO | COMPRESSED
+        return any(self._find(at) & kept for at, _, _ in self._pieces(offset, length))
+
+    @property
+    def _cluster(self) -> int:
+        return self._image.header.cluster
 
     def _pieces(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
         """Split a range: number of the guest's cluster, offset in it, bytes."""
@@ -110,61 +107,60 @@ class Clusters:
 
     def _find(self, at: int) -> int:
         """Return the L2 entry of a guest's cluster, 0 where there is no table."""
-        if self._header.incompatible & EXTENDED_L2:
+        header = self._image.header
+        if header.incompatible & EXTENDED_L2:
             raise QMPError("copying qcow2 subclusters is not simulated by qemu-sim")
-        index, place = divmod(at, self._per_table)
-        if index >= self._header.l1_size:
+        index, place = divmod(at, self._cluster // SIZE)
+        if index >= header.l1_size:
             return 0
-        table = self._entry(self._header.l1_offset + index * _ENTRY.size) & _OFFSET
-        entry = self._entry(table + place * _ENTRY.size) if table else 0
-        if entry & _COMPRESSED:
-            raise QMPError("copying compressed qcow2 clusters is not simulated by qemu-sim")
-        return entry
+        table = self._entry(header.l1_offset + index * SIZE) & OFFSET
+        return self._entry(table + place * SIZE) if table else 0
 
-    def _append(self, at: int, data: bytes) -> None:
-        index, place = divmod(at, self._per_table)
-        slot = self._header.l1_offset + index * _ENTRY.size
+    def _inflate(self, entry: int) -> bytes:
+        header = self._image.header
+        if header.compression:
+            raise QMPError("copying zstd-compressed qcow2 clusters is not simulated by qemu-sim")
+        data = self._image.child.read(*qcow2_entry.compressed(entry, header.cluster_bits))
+        return qcow2_entry.inflate(data, self._cluster)
+
+    def _store(self, at: int, data: bytes) -> None:
+        """Keep all of a guest's cluster in one that nothing else leads to."""
+        slot = self._own_slot(at)
+        old = self._entry(slot)
+        if is_own(old) and not old & COMPRESSED:  # one that reads as zero, but has a place
+            self._image.child.write(old & OFFSET, data)
+            self._put(slot, old & OFFSET | COPIED)
+            return
+        self._put(slot, self._allocate(data) | COPIED)
+        self._drop(old)
+
+    def _own_slot(self, at: int) -> int:
+        """Return where the L2 entry of a guest's cluster is, in a table of its own."""
+        index, place = divmod(at, self._cluster // SIZE)
+        slot = self._image.header.l1_offset + index * SIZE
         table = self._entry(slot)
-        if table & _OFFSET:
-            self._check_own(table)
-        else:
-            table = self._allocate(bytes(self._cluster)) | _COPIED
+        if not is_own(table):
+            old = table & OFFSET
+            data = self._image.child.read(old, self._cluster) if old else b""
+            table = self._allocate(data) | COPIED
             self._put(slot, table)
-        self._put((table & _OFFSET) + place * _ENTRY.size, self._allocate(data) | _COPIED)
+            self._drop(old)
+        return (table & OFFSET) + place * SIZE
 
     def _allocate(self, data: bytes) -> int:
         """Return the offset of a new cluster that holds `data`."""
-        offset = -(-self._file.size // self._cluster) * self._cluster
-        self._file.write(offset, data.ljust(self._cluster, b"\0"))
-        self._count(offset // self._cluster)
+        offset = self.refcounts.allocate()
+        self._image.child.write(offset, data.ljust(self._cluster, b"\0"))
         return offset
 
-    def _count(self, number: int, references: int = 1) -> None:
-        """Set the refcount of the file's cluster `number`."""
-        if self._header.refcount_order != _PLAIN_ORDER:
-            raise QMPError(
-                "writing qcow2 with other than 16-bit refcounts is not simulated by qemu-sim"
-            )
-        index, place = divmod(number, self._cluster // _COUNT.size)
-        if index >= self._header.refcount_clusters * self._per_table:
-            raise QMPError("growing a qcow2 image's refcount table is not simulated by qemu-sim")
-        slot = self._header.refcount_offset + index * _ENTRY.size
-        block = self._entry(slot)
-        if not block:
-            # The new block is at the end, and counts itself.
-            block = -(-self._file.size // self._cluster) * self._cluster
-            self._file.write(block, bytes(self._cluster))
-            self._put(slot, block)
-            self._count(block // self._cluster)
-        self._file.write(block + place * _COUNT.size, _COUNT.pack(references))
-
-    def _check_own(self, entry: int) -> None:
-        if not entry & _COPIED:
-            raise QMPError("writing below a qcow2 snapshot is not simulated by qemu-sim")
+    def _drop(self, entry: int) -> None:
+        """Note that one entry less leads to a cluster."""
+        used = qcow2_entry.clusters(entry, self._image.header.cluster_bits)
+        self.refcounts.change(Counter(used), -1)
 
     def _entry(self, offset: int) -> int:
-        number: int = _ENTRY.unpack(self._file.read(offset, _ENTRY.size))[0]
+        number: int = _ENTRY.unpack(self._image.child.read(offset, SIZE))[0]
         return number
 
     def _put(self, offset: int, number: int) -> None:
-        self._file.write(offset, _ENTRY.pack(number))
+        self._image.child.write(offset, _ENTRY.pack(number))
