@@ -23,7 +23,7 @@ async def device_add(machine: Machine, arguments: dict[str, Any]) -> None:
     """Plug a device. Its properties are arguments beside `driver`, `bus` and `id`."""
     given = dict(arguments)
     driver, id = _driver(machine, given.pop("driver", None)), given.pop("id", None)
-    if machine.migration.status.under_way:
+    if machine.migration.forbids_plugging:
         raise QMPError("device_add not allowed while migrating")
     device = await machine.board.add_device(driver, id, given, typed=True, hotplug=True)
     if device is not None and machine.run_state.running:
@@ -43,7 +43,7 @@ def _driver(machine: Machine, driver: object) -> str:
 @command("device_del")
 async def device_del(machine: Machine, *, id: str) -> None:
     """Unplug a device; DEVICE_DELETED follows."""
-    if machine.migration.status.under_way:
+    if machine.migration.forbids_plugging:
         raise QMPError("device_del not allowed while migrating")
     await machine.delete_device(id)
 

@@ -136,6 +136,11 @@ class Migration:
         return self._sending is not None
 
     @property
+    def forbids_plugging(self) -> bool:
+        """Whether devices may neither come nor go: not yet of a destination that waits."""
+        return self.status.under_way and not (self.receives and self.status.value == "setup")
+
+    @property
     def is_awaited(self) -> bool:
         """Whether a source may come, or is there."""
         return isinstance(self._last, MigrationDestination) and not self._last.is_over

@@ -35,7 +35,7 @@ async def device_add(session: Session, device: Opts) -> str:
     driver = options.pop("driver", None)
     if driver is None:
         raise QMPError("Parameter 'driver' is missing")
-    if session.machine.migration.status.under_way:
+    if session.machine.migration.forbids_plugging:
         raise QMPError("device_add not allowed while migrating")
     board = session.machine.board
     made = await board.add_device(driver, id, options, typed=False, hotplug=True)
