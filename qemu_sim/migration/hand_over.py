@@ -78,8 +78,11 @@ class HandOver:
         self._report(started)
 
     def abort(self, reason: str) -> None:
-        """Tell a destination that waits for commit that it will not come."""
-        if not self._stream.ended:
+        """Tell a destination that waits for commit that it will not come.
+
+        One that has not seen a header yet would take the words for one.
+        """
+        if self._stream.sent_bytes and not self._stream.ended:
             self._stream.command(vmmessage.COMMAND_ABORT, {"reason": reason})
 
     def _offer(self) -> None:

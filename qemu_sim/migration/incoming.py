@@ -231,7 +231,7 @@ class Incoming:
         self._stream.qemu_reply(vmmessage.RETURN_PONG, number)
         if self._machine.capabilities.enabled("switchover-ack"):
             self._stream.qemu_reply(vmmessage.RETURN_SWITCHOVER_ACK)
-        await self._stream.flush()
+        await self._stream.flush_words()
 
     async def _packaged(self, size: bytes) -> None:
         if len(size) != _U32.size:

@@ -61,6 +61,14 @@ class Stream(QEMUFile):
         self.trace("out", {vmmessage.REPLIES[code]: data.hex()}, 0)
         self.write(vmmessage.frame(code, data))
 
+    async def flush_words(self) -> None:
+        """Flush what a peer that is gone need not hear: its own last word is read next."""
+        try:
+            await self.flush()
+        except MigrationError:
+            if not self.ended:
+                raise
+
     async def read_command(self) -> vmmessage.Message:
         """Read a command, after its kind."""
         message = await vmmessage.read_message(self)

@@ -154,14 +154,9 @@ class TakeOver:
         raise WireError(f"Device '{device.name}' was not agreed to be transferred")
 
     async def _say_ready(self) -> None:
-        """A source that is gone already does not hear it; its last word is read next."""
         self.end.step("!ready")
         self._stream.reply(vmmessage.REPLY_READY, {})
-        try:
-            await self._stream.flush()
-        except MigrationError:
-            if not self._stream.ended:
-                raise
+        await self._stream.flush_words()
 
     async def _commit_message(self) -> vmmessage.Message:
         try:
