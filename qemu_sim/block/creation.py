@@ -9,9 +9,10 @@ import os
 from typing import Any
 
 from qemu_sim.block import qcow2_header
+from qemu_sim.block.backend import Backend
 from qemu_sim.block.graph import Graph
 from qemu_sim.block.image_file import resize
-from qemu_sim.block.node import Node
+from qemu_sim.block.permissions import ALL, RESIZE, WRITE, Claim
 from qemu_sim.errors import QMPError
 from qemu_sim.host_path import host_path
 
@@ -72,24 +73,16 @@ async def _create_qcow2(graph: Graph, options: dict[str, Any]) -> None:
     if new.backing_format is not None and new.backing_file is None:
         raise QMPError("Backing format cannot be used without backing file")
     image = qcow2_header.make(new)
-    node, made = await _node(graph, options["file"])
+    given = options["file"]
+    node = graph.found(given) if isinstance(given, str) else await graph.open(given)
+    backend = Backend(graph, Claim(WRITE | RESIZE, ALL))
     try:
+        backend.insert(node)
         node.resize(0)
         node.write(0, image)
     finally:
-        if made:
-            graph.release(node, options["file"])
-
-
-async def _node(graph: Graph, given: str | dict[str, Any]) -> tuple[Node, bool]:
-    """Return the node to write to, and whether it was opened for this."""
-    if isinstance(given, dict):
-        node = await graph.open(given)
-        graph.use(node, given)
-        return node, True
-    if given not in graph.nodes:
-        raise QMPError(f"Cannot find device='{given}' nor node-name='{given}'")
-    return graph.nodes[given], False
+        backend.close()
+        graph.drop_unused(node)
 
 
 def _cluster_bits(size: int) -> int:

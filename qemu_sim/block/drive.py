@@ -9,70 +9,56 @@ their device and go with it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from qemu_sim.block import drive_options, statistics
-from qemu_sim.block.graph import Graph, HoldsNode
+from qemu_sim.block.backend import Backend
+from qemu_sim.block.graph import Graph
 from qemu_sim.block.histograms import Histograms
 from qemu_sim.block.limits import RATES
 from qemu_sim.block.node import Node
+from qemu_sim.block.permissions import ALL, FREE, NONE, READ, RESIZE, UNCHANGED, WRITE, Claim
 from qemu_sim.errors import DeviceNotFound, QMPError
 
 
-class Drive(HoldsNode):
-    """One drive. `device` is the ID or QOM path of its device, as QEMU calls it."""
+class Use(NamedTuple):
+    """How a guest device uses its drive."""
+
+    removable: bool = False
+    """A CD drive: it never writes, and its medium may not change its size."""
+    shares_write: bool = False
+    always_writes: bool = False
+    """Whether it needs to write even where the image is read-only, which then fails."""
+
+    def claim_on(self, node: Node | None) -> Claim:
+        """Return what the device asks of an image.
+
+        QEMU: hw/block/block.c (blkconf_apply_backend_options)
+        """
+        shares = READ | UNCHANGED | (WRITE if self.shares_write else NONE)
+        if self.removable:
+            return Claim(READ, shares)
+        writes = self.always_writes or node is None or not node.read_only
+        return Claim(READ | WRITE if writes else READ, shares | RESIZE)
+
+
+class Drive(Backend):
+    """One drive."""
 
     def __init__(self, graph: Graph, name: str = "", node: Node | None = None) -> None:
-        self._graph = graph
-        self.name = name
-        self.node: Node | None = None
-        self.device: str | None = None
+        super().__init__(graph, Claim(READ, ALL) if name else FREE, name)
         self.removable = False
         self.tray_open = False
-        self.shares_write = False
         self.limits: dict[str, int] = {}
         self.group: str | None = None
         self.histograms = Histograms()
         if node is not None:
             self.insert(node)
 
-    def insert(self, node: Node) -> None:
-        """Use `node`. Raises QMPError where another writes to it."""
-        for user in node.users:
-            if isinstance(user, Drive) and user.writes and not node.read_only:
-                self._check_shared(user, node)
-        self._graph.use(node, self)
-        self.node = node
-
-    def remove(self) -> None:
-        """Use nothing any more."""
-        if self.node is not None:
-            self._graph.release(self.node, self)
-            self.node = None
-
-    @property
-    def writes(self) -> bool:
-        """Whether its device may write."""
-        return self.device is not None and self.node is not None and not self.node.read_only
-
     @property
     def is_read_only(self) -> bool:
         """Whether its medium, or an empty CD drive's next one, is not written to."""
         return self.removable if self.node is None else self.node.read_only
-
-    @property
-    def spoken(self) -> str:
-        """What a message calls it."""
-        return f"block device '{self.name or self.device}'"
-
-    def _check_shared(self, other: Drive, node: Node) -> None:
-        for first, second in ((other, self), (self, other)):
-            if not second.shares_write:
-                raise QMPError(
-                    f"Permission conflict on node '{node.name}': permissions 'write' are both "
-                    f"required by {first.spoken} (uses node '{node.name}' as 'root' child) and "
-                    f"unshared by {second.spoken} (uses node '{node.name}' as 'root' child)."
-                )
 
     # What clients see.
 
@@ -123,40 +109,45 @@ class Drives:
         node = None if options is None else await self._graph.open(options)
         self._drives.append(Drive(self._graph, name, node))
 
-    def attach(
-        self,
-        property_name: str,
-        name: str | None,
-        device: str,
-        *,
-        removable: bool,
-        shares_write: bool = False,
-    ) -> Drive:
+    def attach(self, property_name: str, name: str | None, device: str, use: Use) -> Drive:
         """Return the drive for a device: a defined one, one for a node, or an empty one.
 
-        `property_name` is what an error calls the property that named it.
+        `property_name` is what an error calls the property that named it. Raises QMPError.
         """
-        drive = next((each for each in self._drives if each.name == name and name), None)
-        if drive is None:
-            drive = Drive(self._graph)
-        elif drive.device is not None:
-            raise QMPError(f"Drive '{name}' is already in use by another device")
-        elif drive.node is None and not removable:
-            raise QMPError("Device needs media, but drive is empty")
-        is_defined = bool(drive.name)
-        drive.device, drive.removable, drive.shares_write = device, removable, shares_write
-        if not is_defined:
-            if name is not None:
-                if name not in self._graph.nodes:
-                    raise QMPError(f"Property '{property_name}' can't find value '{name}'")
-                drive.insert(self._graph.nodes[name])
+        defined = next((each for each in self._drives if each.name == name and name), None)
+        drive = defined or self._made(property_name, name)
+        if defined is not None:
+            self._check_attach(defined, use)
+        drive.device, drive.removable = device, use.removable
+        try:
+            drive.ask(use.claim_on(drive.node))
+        except QMPError:
+            drive.device, drive.removable = None, False
+            drive.ask(FREE)
+            if defined is None:
+                drive.close()
+            raise
+        if defined is None:
             self._drives.append(drive)
         return drive
+
+    def _made(self, property_name: str, name: str | None) -> Drive:
+        if name is None:
+            return Drive(self._graph)
+        if name not in self._graph.nodes:
+            raise QMPError(f"Property '{property_name}' can't find value '{name}'")
+        return Drive(self._graph, node=self._graph.nodes[name])
+
+    def _check_attach(self, drive: Drive, use: Use) -> None:
+        if drive.device is not None:
+            raise QMPError(f"Drive '{drive.name}' is already in use by another device")
+        if drive.node is None and not use.removable:
+            raise QMPError("Device needs media, but drive is empty")
 
     def detach(self, drive: Drive) -> None:
         """Take a device's drive away; a defined one goes with its device, too."""
         if drive in self._drives:
-            drive.remove()
+            drive.close()
             self._drives.remove(drive)
 
     def delete(self, name: str) -> None:
@@ -168,7 +159,7 @@ class Drives:
         drive.remove()
         drive.name = ""
         if drive.device is None:
-            self._drives.remove(drive)
+            self.detach(drive)
 
     def find(self, device: str | None, id: str | None) -> Drive:
         """Return a drive by its own name or by its device. Raises QMPError in QEMU's words."""
@@ -197,6 +188,5 @@ class Drives:
 
     def close(self) -> None:
         """Give up all of them."""
-        for drive in self._drives:
-            drive.remove()
-        self._drives.clear()
+        for drive in list(self._drives):
+            self.detach(drive)

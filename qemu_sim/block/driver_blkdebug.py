@@ -12,6 +12,7 @@ import os
 import stat
 
 from qemu_sim.block.node import Node
+from qemu_sim.block.permissions import Claim, named
 from qemu_sim.block.rules import check_rules
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
@@ -41,6 +42,13 @@ class DriverBlkdebug(Node):
         path = self.options.get("config")
         if path is not None:
             check_rules((await _read(path)).decode("utf-8", "replace"))
+
+    def claim_on(self, role: str, asked: Claim) -> Claim:  # noqa: ARG002  (there is but one)
+        """Ask for more, and share less, as the options say."""
+        takes, unshares = (
+            named(self.options.get(key, [])) for key in ("take-child-perms", "unshare-child-perms")
+        )
+        return Claim(asked.needs | takes, asked.shares & ~unshares)
 
     @property
     def exact_filename(self) -> str:

@@ -6,6 +6,7 @@ QEMU: block/copy-on-read.c
 from __future__ import annotations
 
 from qemu_sim.block.node import Node
+from qemu_sim.block.permissions import UNCHANGED, Claim
 from qemu_sim.errors import QMPError
 
 
@@ -21,6 +22,11 @@ class DriverCopyOnRead(Node):
         """Refuse the option whose effect does not exist here."""
         if "bottom" in self.options:
             raise QMPError("copy-on-read with 'bottom' is not simulated by qemu-sim")
+
+    def claim_on(self, role: str, asked: Claim) -> Claim:  # noqa: ARG002  (there is but one)
+        """What was read is written to the same place."""
+        needs = asked.needs | UNCHANGED if self.active else asked.needs
+        return Claim(needs, asked.shares)
 
     def resize(self, size: int) -> None:
         """Resize the node below."""

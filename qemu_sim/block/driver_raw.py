@@ -5,7 +5,9 @@ QEMU: block/raw-format.c
 
 from __future__ import annotations
 
+from qemu_sim.block import permissions
 from qemu_sim.block.node import Node
+from qemu_sim.block.permissions import RESIZE, WRITE, Claim
 from qemu_sim.errors import QMPError
 
 _SECTOR = 512
@@ -33,6 +35,15 @@ class DriverRaw(Node):
             )
         if size is not None and size % _SECTOR:
             raise QMPError("Specified size is not multiple of 512")
+
+    def claim_on(self, role: str, asked: Claim) -> Claim:  # noqa: ARG002  (there is but one)
+        """A window keeps its file's size; neither writes by itself."""
+        if not self.options.get("offset") and "size" not in self.options:
+            return asked
+        found = permissions.of_data(asked)
+        writes = WRITE | RESIZE
+        found = Claim(found.needs & ~writes | asked.needs & writes, found.shares)
+        return found if self.active else found.with_writers()
 
     @property
     def size(self) -> int:

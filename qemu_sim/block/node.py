@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from qemu_sim.block import permissions
 from qemu_sim.block.bitmap import Bitmap
 from qemu_sim.errors import QMPError
 from qemu_sim.wire import json_text
@@ -17,6 +18,8 @@ from qemu_sim.wire import json_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qemu_sim.block.edge import Edge
+    from qemu_sim.block.permissions import Claim
     from qemu_sim.block.snapshot import SnapshotStore
 
 _SECTOR = 512
@@ -42,14 +45,15 @@ class Node:
         self.name = ""
         self.objects = objects
         self.set_options(options)
-        self.children: dict[str, Node] = {}
-        self.users: list[object] = []
+        self.parents: list[Edge] = []
+        """Who uses it, the newest first."""
+        self.links: dict[str, Edge] = {}
+        """What it uses, by role."""
         self.owned = False
         self.active: bool = options.get("active", True)
         """Whether this process may use the image, and no other."""
         self.height = 1
         self.write_threshold = 0
-        self.busy_with: str | None = None
         self.bitmaps: dict[str, Bitmap] = {}
 
     def set_options(self, options: Mapping[str, Any]) -> None:
@@ -62,34 +66,61 @@ class Node:
 
     @property
     def in_use(self) -> bool:
-        """Whether another node or a drive needs it."""
-        return bool(self.users)
+        """Whether another node, a block backend or a job needs it."""
+        return bool(self.parents)
+
+    @property
+    def spoken(self) -> str:
+        """What a message calls it."""
+        return f"node '{self.name}'"
+
+    @property
+    def writable(self) -> bool:
+        """Whether the image may be written to."""
+        return self.active and not self.read_only
+
+    @property
+    def children(self) -> dict[str, Node]:
+        """The nodes that it is made of or stands on, by role."""
+        return {role: edge.child for role, edge in self.links.items()}
 
     @property
     def child(self) -> Node:
         """The child it is made of."""
         assert self.CHILD is not None
-        return self.children[self.CHILD]
+        return self.links[self.CHILD].child
 
     @property
     def backing(self) -> Node | None:
         """The node whose data shows through, a filter's too; None where there is none."""
         return self.child if self.IS_FILTER else self.children.get("backing")
 
-    def set_active(self, *, active: bool) -> None:
-        """Change `active`, of all it is made of, too."""
-        self.active = active
-        for child in self.children.values():
-            child.set_active(active=active)
+    def blocker(self, role: str) -> str | None:
+        """Return why nothing else may be done to what it uses in that role, if so."""
+        stands_on = role == "backing" and not self.IS_FILTER
+        return f"node is used as backing hd of '{self.name}'" if stands_on else None
 
-    def check_free(self) -> None:
-        """Raise QMPError in QEMU's words while a job works on it."""
-        if self.busy_with is not None:
-            raise QMPError(
-                f"Node '{self.name}' is busy: block device is in use by block job: {self.busy_with}"
-            )
+    def check_free(self, *, by_jobs: bool = False) -> None:
+        """Raise QMPError in QEMU's words while a job works on it, or an image stands on it.
+
+        `by_jobs`: only a job matters.
+        """
+        for edge in self.parents:
+            reason = edge.parent.blocker(edge.name)
+            if reason is not None and not (by_jobs and isinstance(edge.parent, Node)):
+                raise QMPError(f"Node '{self.name}' is busy: {reason}")
 
     # What drivers do.
+
+    def claim_on(self, role: str, asked: Claim) -> Claim:
+        """Return what it asks of a child where its own users ask for `asked`."""
+        if self.IS_FILTER:
+            return asked
+        if role == "backing":
+            found = permissions.of_backing(asked)
+        else:
+            found = permissions.of_image(asked, writable=self.writable)
+        return found if self.active else found.with_writers()
 
     async def prepare(self) -> None:
         """Do what comes before any child is opened. Raises QMPError in QEMU's words."""

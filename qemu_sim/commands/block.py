@@ -60,7 +60,9 @@ def blockdev_insert_medium(machine: Machine, *, id: str, node_name: str) -> None
         raise QMPError(f"Node '{node_name}' not found")
     if any(drive.node is node for drive in machine.board.drives.listed()):
         raise QMPError(f"Node '{node_name}' is already in use")
-    drive = _open_tray(machine, id)
+    drive = _removable(machine, None, id)
+    if not drive.tray_open:
+        raise QMPError("Tray of the device is not open")
     if drive.node is not None:
         raise QMPError(f"There already is a medium in device '{id}'")
     drive.insert(node)
@@ -83,7 +85,10 @@ async def blockdev_change_medium(machine: Machine, arguments: dict[str, Any]) ->
     node = await machine.board.graph.open(options)
     _move_tray(machine, drive, is_open=True)
     drive.remove()
-    drive.insert(node)
+    try:
+        drive.insert(node)
+    finally:
+        machine.board.graph.drop_unused(node)
     _move_tray(machine, drive, is_open=False)
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim.block import activity, graph_report, statistics
 from qemu_sim.block import limits as io_limits
-from qemu_sim.block import statistics
+from qemu_sim.block.backend import Backend
+from qemu_sim.block.permissions import ALL, RESIZE, Claim
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.qapi import shape
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
 _NO_BIN_SINCE = (11, 0)
+_NO_REASON_BEFORE = (8, 0)
 
 
 @command("blockdev-add", raw=True)
@@ -74,10 +77,20 @@ def block_resize(
     node = machine.board.drives.node_of(device, node_name)
     if size < 0:
         raise QMPError("Parameter 'size' expects a >0 size")
-    node.check_free()
-    if node.read_only:
-        raise QMPError("Image is read-only")
-    node.resize(size)
+    try:
+        node.check_free()
+    except QMPError:
+        if machine.version < _NO_REASON_BEFORE:
+            raise QMPError("Device '(null)' is in use") from None
+        raise
+    backend = Backend(machine.board.graph, Claim(RESIZE, ALL))
+    try:
+        backend.insert(node)
+        if node.read_only:
+            raise QMPError("Image is read-only")
+        node.resize(size)
+    finally:
+        backend.close()
 
 
 @command("block-set-write-threshold")
@@ -112,9 +125,11 @@ def blockdev_set_active(machine: Machine, *, active: bool, node_name: str | None
     """Say whether this process may use a node's image, or all."""
     graph = machine.board.graph
     if node_name is None:
-        graph.set_all_active(active=active)
+        change_all = activity.activate_all if active else activity.inactivate_all
+        change_all(graph)
     else:
-        graph.node(node_name).set_active(active=active)
+        change = activity.activate if active else activity.inactivate
+        change(graph.node(node_name))
 
 
 def find_drive(machine: Machine, device: str | None, id: str | None) -> Drive:
@@ -136,8 +151,8 @@ def bitmap_node(machine: Machine, name: str) -> Node:
 
 
 @command("x-debug-query-block-graph")
-def x_debug_query_block_graph(machine: Machine) -> dict[str, Any]:
-    """Return the graph with its permissions, which exist here only where it is empty."""
-    if machine.board.graph.nodes:
-        raise QMPError("not simulated by qemu-sim: x-debug-query-block-graph with nodes")
-    return {"edges": [], "nodes": []}
+def x_debug_query_block_graph(machine: Machine) -> Any:
+    """Return who uses which node, and how."""
+    jobs = [job for job in machine.jobs.listed() if job.is_block]
+    found = graph_report.report(machine.board.graph, jobs)
+    return shape.answer(machine.schema.by_name, "x-debug-query-block-graph", found)

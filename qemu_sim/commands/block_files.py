@@ -115,6 +115,6 @@ def _root(machine: Machine, device: str) -> Node:
     """Return a node that nothing stands on, and no job works on. Raises QMPError."""
     node = machine.board.drives.node_of(device, device)
     stands_below = any(node in each.children.values() for each in machine.board.graph.listed())
-    if stands_below or node.busy_with is not None:
+    if stands_below or any(edge.parent.blocker(edge.name) for edge in node.parents):
         raise QMPError("Need a root block node")
     return node

@@ -224,15 +224,12 @@ def _make(machine: Machine, kind: str, arguments: Arguments, node: Node) -> Job:
 
 def _hold(graph: Graph, job: Job, source: Node, *others: Node) -> None:
     """Keep the nodes as long as the job works on them."""
-    nodes = {source, *others}
-    for node in nodes:
-        graph.use(node, job)
-    source.busy_with = job.kind
+    for node in (source, *others):
+        job.edges.append(graph.use(node, job, "main node", stays=True))
 
     def release() -> None:
-        source.busy_with = None
-        for node in nodes:
-            graph.release(node, job)
+        while job.edges:
+            graph.release(job.edges.pop())
 
     job.settled.append(release)
 

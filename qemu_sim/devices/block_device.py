@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from qemu_sim.block.drive import Use
 from qemu_sim.devices.device import Device
 from qemu_sim.errors import QMPError
 
@@ -21,6 +22,7 @@ class BlockDevice(Device):
     PROPERTIES_OF: ClassVar[str | None] = None
     """The type that an error names as the property's owner, where it is not TYPE."""
     REMOVABLE: ClassVar[bool] = False
+    ALWAYS_WRITES: ClassVar[bool] = False
     NO_DRIVE: ClassVar[str] = "drive property not set"
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
@@ -33,8 +35,7 @@ class BlockDevice(Device):
             f"{self.PROPERTIES_OF or self.TYPE}.drive",
             name,
             f"{path}/virtio-backend" if self.IS_PROXY else id or path,
-            removable=self.REMOVABLE,
-            shares=properties.get("share-rw", False),
+            Use(self.REMOVABLE, properties.get("share-rw", False), self.ALWAYS_WRITES),
         )
         self._program: PageWriter | None = None
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qemu_sim.backends.memory_backend import MemoryBackend
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.backends.object import Object
-    from qemu_sim.block.drive import Drive
+    from qemu_sim.block.drive import Drive, Use
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.migration.transfer import Backend
@@ -78,9 +78,7 @@ class Parts(Protocol):
     def claim_memory(self, name: str, id: str) -> MemoryBackend:
         """Return the memory backend `id` for the property `name`. Raises QMPError."""
 
-    def claim_drive(
-        self, property_name: str, name: str | None, path: str, *, removable: bool, shares: bool
-    ) -> Drive:
+    def claim_drive(self, property_name: str, name: str | None, path: str, use: Use) -> Drive:
         """Return the drive for a device that QEMU calls `path`; see Drives.attach."""
 
     def release_drive(self, drive: Drive) -> None:

@@ -13,4 +13,5 @@ class IDEHardDisk(BlockDevice):
 
     TYPE = "ide-hd"
     BUS = "IDE"
+    ALWAYS_WRITES = True
     NO_DRIVE = "No drive specified"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.backends.object import Object
-    from qemu_sim.block.drive import Drive, Drives
+    from qemu_sim.block.drive import Drive, Drives, Use
     from qemu_sim.block.graph import Graph
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.buses import Bus, Buses
@@ -95,7 +95,10 @@ class Board:
     def activate_images(self, *, active: bool) -> None:
         """Take all images into use, or leave them to the machine on the other side."""
         if "graph" in vars(self):
-            self.graph.set_all_active(active=active)
+            from qemu_sim.block import activity  # noqa: PLC0415 - many machines have no disk
+
+            change = activity.activate_all if active else activity.inactivate_all
+            change(self.graph)
 
     # What devices ask for.
 
@@ -170,13 +173,9 @@ class Board:
         found.taken = True
         return found
 
-    def claim_drive(
-        self, property_name: str, name: str | None, path: str, *, removable: bool, shares: bool
-    ) -> Drive:
+    def claim_drive(self, property_name: str, name: str | None, path: str, use: Use) -> Drive:
         """Return the drive for a device that QEMU calls `path`; see Drives.attach."""
-        return self.drives.attach(
-            property_name, name, path, removable=removable, shares_write=shares
-        )
+        return self.drives.attach(property_name, name, path, use)
 
     def release_drive(self, drive: Drive) -> None:
         """Take back what `claim_drive` gave."""

@@ -17,6 +17,7 @@ from qemu_sim.clock import SECOND, Alarm, rest
 from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
+    from qemu_sim.block.edge import Edge
     from qemu_sim.machine.jobs import Jobs
 
 # JobVerbTable: the states in which a client may ask for each.
@@ -62,6 +63,8 @@ class Job:
         self.error: str | None = None
         self.settled: list[Callable[[], None]] = []
         """Called in order, once, when the work is final, for better or worse."""
+        self.edges: list[Edge] = []
+        """The nodes that it works on."""
         self.succeeded = False
         self.pivots = False
         self._jobs = jobs
@@ -70,6 +73,17 @@ class Job:
         self._may_run = asyncio.Event()
         self._may_run.set()
         self._sleep: Alarm | None = None
+
+    # Seen by the block graph.
+
+    @property
+    def spoken(self) -> str:
+        """What a message calls it."""
+        return f"{self.kind} job '{self.id}'"
+
+    def blocker(self, role: str) -> str | None:  # noqa: ARG002  (the same for all)
+        """Return why nothing else may be done to a node that it works on."""
+        return f"block device is in use by block job: {self.kind}"
 
     # Seen by the work.
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qemu_sim.block import qcow2_header
-from qemu_sim.block.drive import Drives
+from qemu_sim.block.drive import Drives, Use
 from qemu_sim.errors import DeviceNotFound, QMPError
 
 
@@ -246,9 +246,9 @@ def test_any_header_is_read_or_refused(data, version):
 async def test_two_writers_on_one_node_conflict(graph):
     drives = Drives(graph)
     await graph.add(null("n0"))
-    drives.attach("d.drive", "n0", "vd0", removable=False)
+    drives.attach("d.drive", "n0", "vd0", Use())
     with pytest.raises(QMPError) as caught:
-        drives.attach("d.drive", "n0", "vd1", removable=False)
+        drives.attach("d.drive", "n0", "vd1", Use())
     assert str(caught.value) == (
         "Permission conflict on node 'n0': permissions 'write' are both required by block device "
         "'vd0' (uses node 'n0' as 'root' child) and unshared by block device 'vd1' (uses node "
@@ -260,7 +260,7 @@ async def test_two_writers_on_one_node_conflict(graph):
 async def test_a_drive_keeps_its_node(graph):
     drives = Drives(graph)
     await graph.add(null("n0"))
-    drive = drives.attach("d.drive", "n0", "vd0", removable=False)
+    drive = drives.attach("d.drive", "n0", "vd0", Use())
     with pytest.raises(QMPError, match="Node n0 is in use"):
         graph.delete("n0")
     drives.detach(drive)

@@ -1,0 +1,92 @@
+"""What stands between a node and the device, export or command that uses it.
+
+QEMU: block/block-backend.c
+
+While its node is inactive, a guest device's backend asks for nothing; it does when the image
+is this process's again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qemu_sim.block.permissions import FREE, UNCHANGED, WRITE, Claim
+from qemu_sim.errors import QMPError
+
+if TYPE_CHECKING:
+    from qemu_sim.block.edge import Edge
+    from qemu_sim.block.graph import Graph
+    from qemu_sim.block.node import Node
+
+
+class Backend:
+    """One of them. `claim` is what it asks of the node that is inserted, now or later."""
+
+    def __init__(self, graph: Graph, claim: Claim = FREE, name: str = "") -> None:
+        self._graph = graph
+        self.name = name
+        self.device: str | None = None
+        """The ID or QOM path of its guest device, as QEMU calls it."""
+        self.claim = claim
+        self.edge: Edge | None = None
+        self._rests = False
+        graph.backends.append(self)
+
+    @property
+    def node(self) -> Node | None:
+        """The node that is inserted."""
+        return None if self.edge is None else self.edge.child
+
+    @property
+    def label(self) -> str:
+        """Its name, or else its device's; "" where it has neither."""
+        return self.name or self.device or ""
+
+    @property
+    def spoken(self) -> str:
+        """What a message calls it."""
+        return f"block device '{self.label}'" if self.label else "an unnamed block device"
+
+    def blocker(self, role: str) -> str | None:  # noqa: ARG002  (the same for all)
+        """It keeps nobody from working on the node."""
+        return None
+
+    def insert(self, node: Node) -> None:
+        """Use `node`. Raises QMPError in QEMU's words."""
+        self._rests = self.device is not None and not node.active
+        claim = FREE if self._rests else self.claim
+        self.edge = self._graph.use(node, self, "root", claim)
+
+    def remove(self) -> None:
+        """Use nothing any more."""
+        if self.edge is not None:
+            edge, self.edge = self.edge, None
+            self._graph.release(edge)
+
+    def ask(self, claim: Claim) -> None:
+        """Ask for something else of its node, and of the next. Raises QMPError."""
+        if self.edge is not None:
+            self._rests = self.device is not None and not self.edge.child.active
+            if not self._rests:
+                self.edge.ask(claim)
+        self.claim = claim
+
+    def rest(self) -> None:
+        """Ask for nothing while the image is not this process's. Raises QMPError."""
+        if not self._rests and self.edge is not None:
+            if not self.label and self.claim.needs & (WRITE | UNCHANGED):
+                raise QMPError("Operation not permitted")
+            self.edge.ask(FREE)
+            self._rests = True
+
+    def wake(self) -> None:
+        """Ask again for what it needs. Raises QMPError in QEMU's words."""
+        if self._rests and self.edge is not None:
+            self.edge.ask(self.claim)
+            self._rests = False
+
+    def close(self) -> None:
+        """Go for good."""
+        self.remove()
+        if self in self._graph.backends:
+            self._graph.backends.remove(self)
