@@ -44,6 +44,7 @@ class Host:
         if front.wire_log is not None:
             self.machine.migration_trace = front.wire_log.migration
         self.monitors = Monitors(self.machine, front.wire_log)
+        self.machine.board.plug_monitor = self.monitors.plug
         self._mqtt: Any = None
         self._qtest: FrontEnd | None = None
 
@@ -171,7 +172,8 @@ class Host:
 
     async def _open_monitor(self, spec: MonitorSpec, given: Given) -> None:
         human = spec.mode == "readline"
-        monitor = self.monitors.add(spec.id or spec.chardev, pretty=spec.pretty, human=human)
+        shown = self._shown(spec)
+        monitor = self.monitors.add(shown.id, pretty=spec.pretty, human=human)
         id, backend = given.values["id"], given.values["backend"]
         chardevs = self.machine.board.chardevs
         with given.blame():
@@ -180,7 +182,7 @@ class Host:
             for base in chardev.find_bases(chardevs):
                 chardevs.use(base, id)
             await chardev.open()
-        self.machine.board.add_monitor(self._shown(spec), chardev)
+        self.machine.board.add_monitor(shown, chardev)
 
     async def _plug_ports(self) -> None:
         chardevs, configuration = self.machine.board.chardevs, self._configuration
@@ -197,7 +199,7 @@ class Host:
         taken = {each.id for each in self.machine.board.monitors}
         numbered = (f"compat_monitor{number}" for number in range(len(taken) + 1))
         id = spec.id or next(name for name in numbered if name not in taken)
-        return MonitorObject(id, spec.chardev, spec.mode, spec.pretty)
+        return MonitorObject(id, spec.chardev, spec.mode, {"pretty": spec.pretty})
 
     def _checked(self, command: str, given: Given) -> dict[str, Any]:
         schema = self.machine.schema

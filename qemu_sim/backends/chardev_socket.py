@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qemu_sim.backends.chardev import Chardev
@@ -57,6 +57,7 @@ class ChardevSocket(Chardev):
         self._watched: socket.socket | None = None
         self._name: str | None = None
         self._bound: addresses.StreamAddress | None = None
+        self.cut: Callable[[], None] | None = None  # how who has taken the connection ends it
 
     @property
     def is_open(self) -> bool:
@@ -112,6 +113,13 @@ class ChardevSocket(Chardev):
             raise QMPError(f"the connection of chardev '{self.id}' is in use already")
         return Fd(sock.detach())
 
+    def give_back(self, fd: Fd) -> None:
+        """Keep a connection that was taken; the next who takes one gets it."""
+        sock = socket.socket(fileno=fd.detach())
+        sock.setblocking(False)
+        self._connected = None
+        self._keep(sock)
+
     def adopted(self) -> None:
         """Note that a front end was handed a connection of this chardev by another process."""
         self._name = f"unix:{',server=on' if self.server else ''}"
@@ -147,6 +155,9 @@ class ChardevSocket(Chardev):
         if self._connected is None or not self._connected.done():
             return
         sock = self._connected.result()
+        if sock.fileno() < 0 and self.cut is not None:
+            self.cut()
+            return
         if sock.fileno() < 0:
             raise QMPError(f"yank of chardev '{self.id}' in use is not simulated by qemu-sim")
         self._unwatch()
@@ -197,13 +208,16 @@ class ChardevSocket(Chardev):
         self._use(sock)
 
     def _use(self, sock: socket.socket) -> None:
+        self._keep(sock)
+        for protocol, opening in _OPENINGS.items():
+            if self.options.get(protocol):
+                self.send(opening)
+
+    def _keep(self, sock: socket.socket) -> None:
         if self._connected is None:
             self._connected = asyncio.get_running_loop().create_future()
         self._name = self._connected_name(sock)
         self._connected.set_result(sock)
-        for protocol, opening in _OPENINGS.items():
-            if self.options.get(protocol):
-                self.send(opening)
         if sock.family == socket.AF_UNIX:
             self._watched = sock
             asyncio.get_running_loop().add_reader(sock.fileno(), self._look)

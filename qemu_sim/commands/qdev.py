@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.commands.registry import command
+from qemu_sim.commands.registry import Monitor, command
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi.opts import check_id
 
@@ -57,7 +57,7 @@ def object_add(machine: Machine, arguments: dict[str, Any]) -> None:
     machine.board.add_object(qom_type, id, options)
 
 
-@command("object-del")
-def object_del(machine: Machine, *, id: str) -> None:
-    """Remove an object."""
-    machine.board.delete_object(id)
+@command("object-del", monitor=True)
+def object_del(machine: Machine, monitor: Monitor, *, id: str) -> None:
+    """Remove an object; a monitor other than that which the command comes from is one, too."""
+    machine.board.delete_object(id, asking=monitor.id)

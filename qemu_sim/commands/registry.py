@@ -34,6 +34,8 @@ _Run = TypeVar("_Run", bound=Run)
 class Monitor(Protocol):
     """What a command may ask of the monitor it came from."""
 
+    id: str
+
     def take_fd(self) -> Fd | None:
         """Return the first descriptor the client sent and did not claim; the rest is closed."""
 

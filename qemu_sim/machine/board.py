@@ -17,6 +17,7 @@ from qemu_sim.backends.memory_backend import MemoryBackend
 from qemu_sim.backends.object import NEWEST, Place
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine.chardevs import Chardevs
+from qemu_sim.machine.monitor_object import MODES, MonitorObject
 from qemu_sim.machine.netdevs import Netdevs
 from qemu_sim.virtio.memory import GuestMemory
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from qemu_sim.machine.buses import Bus, Buses
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
-    from qemu_sim.machine.monitor_object import MonitorObject
     from qemu_sim.machine.options import MachineOptions
     from qemu_sim.qapi.profile import Profile
 
@@ -68,6 +68,7 @@ class Board:
         self.ram_backends: list[MemoryBackend] = []  # of NUMA nodes
         self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
         self.make_failover: Callable[[], Failover]
+        self.plug_monitor: Callable[[str, str, dict[str, Any]], None]
         self.find_cpu_slot: Callable[[str, Mapping[str, Any]], int]
         self.find_memory_slot: Callable[[int, Mapping[str, Any]], tuple[int, int]]
         self._memory: GuestMemory | None = None
@@ -186,22 +187,33 @@ class Board:
     def add_object(self, kind: str, id: str, options: dict[str, Any]) -> None:
         """Make a user-creatable object. Raises QMPError in QEMU's words."""
         made = catalog.find("qemu_sim.backends", "", kind)
-        if made is None:
+        if made is None and kind not in MODES:
             if self._profile is not None and kind not in self._profile.types:
                 raise QMPError(f"invalid object type: {kind}")
             raise QMPError(f"object type '{kind}' is not simulated by qemu-sim")
-        if id in self.objects:
+        if self.object(id) is not None:
             raise QMPError(f"attempt to add duplicate property '{id}' to object (type 'container')")
-        self.objects[id] = made(id, options, self._place)
+        if made is None:
+            self.plug_monitor(kind, id, options)
+        else:
+            self.objects[id] = made(id, options, self._place)
 
-    def delete_object(self, id: str) -> None:
-        """Remove an object that nothing uses. Raises QMPError in QEMU's words."""
-        found = self.objects.get(id)
+    def delete_object(self, id: str, *, asking: str) -> None:
+        """Remove an object that nothing uses, as the monitor `asking` wants. Raises QMPError."""
+        found = self.object(id)
         if found is None:
             raise QMPError(f"object '{id}' not found")
+        if isinstance(found, MonitorObject):
+            found.delete(asking)
+            return
         found.check_deletable()
         del self.objects[id]
         found.close()
+
+    def object(self, id: str) -> Object | MonitorObject | None:
+        """Return a user-creatable object, or a monitor; None where there is none."""
+        monitor = next((each for each in self.monitors if each.id == id), None)
+        return monitor or self.objects.get(id)
 
     def add_monitor(self, monitor: MonitorObject, chardev: Chardev) -> None:
         """Show a monitor and its chardev."""

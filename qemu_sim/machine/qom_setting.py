@@ -17,6 +17,7 @@ from qemu_sim.qapi import json_values, object_properties
 if TYPE_CHECKING:
     from qemu_sim.backends.object import Object
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.machine.monitor_object import MonitorObject
     from qemu_sim.machine.qom import ObjectTree
     from qemu_sim.machine.qom_node import Node
 
@@ -34,7 +35,7 @@ def write(machine: Machine, tree: ObjectTree, node: Node, name: str, value: Any)
     """Set the property, or raise QMPError in QEMU's words or that it is not simulated."""
     tree.check_settable(node, name)
     kind = tree.properties(node)[name]
-    made = machine.board.objects.get(node.path.removeprefix(_OBJECTS))
+    made = machine.board.object(node.path.removeprefix(_OBJECTS))
     if made is not None and node.path.startswith(_OBJECTS):
         _write_object(made, name, kind, value)
     elif node.path == "/machine" and name not in _SEEN:
@@ -54,7 +55,7 @@ def _write_device(machine: Machine, node: Node, name: str, value: Any) -> bool:
     return kind is not None
 
 
-def _write_object(made: Object, name: str, kind: str, value: Any) -> None:
+def _write_object(made: Object | MonitorObject, name: str, kind: str, value: Any) -> None:
     is_plain = object_properties.is_scalar(kind) and not isinstance(value, list)
     made.set(name, _typed(name, kind, value) if is_plain else value)
 

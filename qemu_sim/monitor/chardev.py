@@ -16,7 +16,7 @@ from qemu_sim.io.stdio import StdioChannel
 from qemu_sim.monitor.door import Door, backend_address
 from qemu_sim.monitor.monitor import Monitor
 
-_NOBODY = ("null", "vc")
+NOBODY = ("null", "vc")  # types that lead nowhere
 
 
 class MonitorChardev(Chardev):
@@ -75,7 +75,7 @@ class MonitorChardev(Chardev):
             source, sink = Fd.duplicate(0), Fd.duplicate(1)
             self._monitor.attach(StdioChannel(source, sink))
             return
-        if kind in _NOBODY:
+        if kind in NOBODY:
             return
         if kind != "socket" or self._base is not None:
             raise QMPError(f"a monitor on chardev '{kind}' is not simulated by qemu-sim")

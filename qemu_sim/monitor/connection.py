@@ -23,6 +23,7 @@ from qemu_sim.errors import CommandNotFound, QMPError
 if TYPE_CHECKING:
     from qemu_sim.fds import Fd
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.monitor.monitor import Monitor
     from qemu_sim.monitor.turns import Turns
     from qemu_sim.wire.qmp import Session
     from qemu_sim.wire.qmp_request import Execute
@@ -67,18 +68,19 @@ class Connection:
 
     def __init__(
         self,
+        monitor: Monitor,
         machine: Machine,
         turns: Turns,
         session: Session,
-        named_fds: dict[str, Fd],
         *,
         local: bool,
     ) -> None:
-        """`named_fds` belongs to the monitor; `local` says that the client is on this host."""
+        """`monitor` is whose client it is; `local` says that the client is on this host."""
+        self.id = monitor.id
         self._machine = machine
         self._turns = turns
         self._session = session
-        self.named_fds = named_fds
+        self.named_fds = monitor.named_fds
         self._local = local
         self._stream: Stream | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -106,6 +108,10 @@ class Connection:
             # In the next turn: whoever emits it may have a guest that stands still meanwhile.
             self._event_waits = True
             asyncio.get_running_loop().call_soon(self._flush_events)
+
+    def set_pretty(self, *, pretty: bool) -> None:
+        """Indent what is said from now on, or do not."""
+        self._session.set_pretty(pretty=pretty)
 
     def finish(self) -> None:
         """Take no more requests."""

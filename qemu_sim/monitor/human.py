@@ -32,11 +32,12 @@ _LONGEST = 1 << 16
 class HumanConnection:
     """One person, until they leave. To commands it is their monitor."""
 
-    def __init__(self, machine: Machine, turns: Turns, named_fds: dict[str, Fd]) -> None:
-        """`named_fds` belongs to the monitor."""
+    def __init__(self, monitor: Monitor, machine: Machine, turns: Turns) -> None:
+        """`monitor` is whose client it is."""
+        self.id = monitor.id
         self._machine = machine
         self._turns = turns
-        self.named_fds = named_fds
+        self.named_fds = monitor.named_fds
         self._stream: Stream | None = None
         self._left: Callable[[], None] = lambda: None
         self._typed = b""
@@ -140,4 +141,4 @@ class HumanMonitor(Monitor):
 
     def _new_connection(self, session: Session | None, *, local: bool) -> HumanConnection:
         del session, local  # a person may type everything
-        return HumanConnection(self._machine, self._turns, self.named_fds)
+        return HumanConnection(self, self._machine, self._turns)

@@ -22,7 +22,9 @@ from qemu_sim.monitor.server import Server
 from qemu_sim.monitor.session import WireLog, new_session
 
 if TYPE_CHECKING:
+    from qemu_sim.backends.chardev_socket import ChardevSocket
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.monitor.chardev_clients import ChardevClients
     from qemu_sim.monitor.human import HumanConnection
     from qemu_sim.monitor.turns import Turns
     from qemu_sim.wire.qmp import Session
@@ -49,7 +51,7 @@ class Monitor:
         self._turns = turns
         self._pretty = pretty
         self._wire_log = wire_log
-        self._server: Server | None = None
+        self._server: Server | ChardevClients | None = None
         self._connection: Connection | HumanConnection | None = None
 
     @property
@@ -78,6 +80,20 @@ class Monitor:
             channel = Channel(door.take(), lingers=True)
             self.attach(channel, local=door.is_local, session=door.session)
 
+    def serve(self, chardev: ChardevSocket, left: Callable[[], None]) -> None:
+        """Admit who is connected to a chardev, one after the other; `left()` tells of each end."""
+        from qemu_sim.monitor.chardev_clients import ChardevClients  # noqa: PLC0415 - rarely used
+
+        local, check_peer = chardev.is_unix, self._machine.options.check_peer
+        self._server = ChardevClients(
+            chardev,
+            lambda channel, left: self.attach(channel, local=local, left=left),
+            left,
+            check_peer=check_peer,
+        )
+        chardev.cut = self.drop_client
+        self._server.start()
+
     def attach(
         self,
         stream: Stream,
@@ -93,6 +109,12 @@ class Monitor:
         connection = self._connection = self._new_connection(session, local=local)
         self.connected.set()
         connection.open(stream, partial(self._left, left))
+
+    def set_pretty(self, pretty: bool) -> None:
+        """Indent what is said from now on, or do not."""
+        self._pretty = pretty
+        if isinstance(self._connection, Connection):
+            self._connection.set_pretty(pretty=pretty)
 
     def event(self, event: dict[str, Any]) -> None:
         """Tell the client, if there is one, of an event."""
@@ -130,7 +152,7 @@ class Monitor:
         session = session or new_session(
             self._machine.profile, self.id, pretty=self._pretty, wire_log=self._wire_log
         )
-        return Connection(self._machine, self._turns, session, self.named_fds, local=local)
+        return Connection(self, self._machine, self._turns, session, local=local)
 
     def _listen(self, door: Door) -> None:
         self._server = Server(

@@ -56,6 +56,12 @@ class Monitors:
         self.monitors.append(monitor)
         return monitor
 
+    def plug(self, kind: str, id: str, options: dict[str, Any]) -> None:
+        """Make a monitor of a chardev that is there, as object-add does. Raises QMPError."""
+        from qemu_sim.monitor import plugging  # noqa: PLC0415 - few clients add one
+
+        plugging.plug(self, self._machine.board, kind, id, options)
+
     async def close(self) -> None:
         """Let clients take their last answers, then end all connections."""
         if self._closed:

@@ -65,7 +65,7 @@ class Session:
         self._log = log
         self._unlogged_fds = 0
         self._stream = JsonStream(version)
-        self._format = json_text.pretty_lines if pretty else json_text.line
+        self.set_pretty(pretty=pretty)
         self._output: list[bytes] = []
         self._arrived: deque[Any] = deque()  # not read yet, as far as QEMU is concerned
         self._queue: deque[Any] = deque()  # in-band, in order
@@ -76,6 +76,10 @@ class Session:
         # The capability as it was when the running command was taken off the queue.
         self._oob_then = False
         self._send(_greeting(version, package))
+
+    def set_pretty(self, *, pretty: bool) -> None:
+        """Put each member on a line of its own from now on, or all on one line."""
+        self._format = json_text.pretty_lines if pretty else json_text.line
 
     @property
     def wants_input(self) -> bool:
