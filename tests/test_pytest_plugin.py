@@ -217,6 +217,54 @@ def test_what_is_left_behind_fails_the_test(run):
     assert said.count("LookupError: nobody foresaw this") >= 2
 
 
+def test_what_was_set_up_and_never_came_fails_the_test(run):
+    result = run(
+        """
+        import pytest
+
+        @pytest.fixture(params=["in-process", "daemon"])
+        def qemu_sim_mode(request):
+            return request.param
+
+        def test_no_hold(machine_pair):
+            machine_pair.source.hold("postcopy-active")
+            machine_pair.source.migrate_to(machine_pair.destination)
+
+        def test_no_fault(machine_pair):
+            machine_pair.source.inject("lose-fd")  # and no backend moves
+            machine_pair.source.migrate_to(machine_pair.destination)
+
+        def test_no_migration(machine):
+            machine.inject("refuse", at="stopped")
+            machine.execute("quit")
+            machine.wait()
+
+        def test_it_is_allowed(machine_pair):
+            source, destination = machine_pair
+            source.hold("postcopy-active")
+            source.inject("lose-fd", must_strike=False)
+            source.release()
+            source.migrate_to(destination)
+
+        def test_it_came(make_machine):
+            source = make_machine(mode="daemon")
+            destination = make_machine("-incoming", "defer")
+            source.inject("die", at="before-stop")
+            source.hold("active")
+            source.start_migration(destination)
+            source.wait_held("active")
+            source.release()
+            assert source.wait() == -9
+        """,
+        passed=10,
+        errors=6,
+    )
+    said = result.stdout.str()
+    assert said.count("source: no migration was held at 'postcopy-active'") == 2
+    assert said.count("source: fault 'lose-fd' never struck") == 2
+    assert said.count("vm0: fault 'refuse' at 'stopped' never struck") == 2
+
+
 def test_what_stays_is_not_always_a_leak(run, pytester):
     """A loop of session scope, a descriptor opened and closed, a killed daemon's sockets."""
     run(

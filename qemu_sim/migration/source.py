@@ -260,10 +260,10 @@ class MigrationSource(Attempt):
         """Keep everything, stopped; `refused`: the destination has said that it failed."""
         outgoing.close()
         self._machine.finish_migration()
-        _log.warning("the destination was lost, and may own the machine: %s", reason)
         given = "everything" if outgoing.plan is None else "commit"
         there = "but the destination says it failed" if refused else "so the destination may own it"
         self.error = (
             f"{reason}; {given} was sent, {there}: "
             "the machine is held here, stopped, and 'cont' takes it back"
         )
+        _log.warning("%s", self.error)

@@ -10,5 +10,6 @@ hangs takes no other test with it.
 from qemu_sim.testing.client import Event, MachineEnded, QMPError
 from qemu_sim.testing.launch import StartFailed
 from qemu_sim.testing.machine import SimMachine
+from qemu_sim.testing.traps import NotHeld
 
-__all__ = ["Event", "MachineEnded", "QMPError", "SimMachine", "StartFailed"]
+__all__ = ["Event", "MachineEnded", "NotHeld", "QMPError", "SimMachine", "StartFailed"]

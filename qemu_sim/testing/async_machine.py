@@ -12,15 +12,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from qemu_sim.io.channel import Channel
-from qemu_sim.testing.client import Client, MachineEnded
+from qemu_sim.testing.client import Client, MachineEnded, QMPError
 from qemu_sim.testing.launch import Launch, StartFailed
+from qemu_sim.testing.migration import Migration
+from qemu_sim.testing.traps import ENDED, Traps
 
 if TYPE_CHECKING:
-    from qemu_sim.testing.reports import MigrationReport, Outcome
+    from qemu_sim.testing.reports import MigrationReport
 
 TIMEOUT = 10.0  # seconds, for an answer
 MIGRATION_TIMEOUT = 30.0  # seconds
-_ENDED = ("completed", "failed", "cancelled")
 _CONTROL = "qemu-sim-control"
 _EXIT_ON_ERROR_SINCE = (9, 1)  # QEMU: qapi/migration.json, migrate-incoming
 
@@ -49,6 +50,7 @@ class AsyncMachine:
         self._control_path = os.path.join(directory, f"{name}.ctl")
         self._migration_path = os.path.join(directory, f"{name}.mig")
         self.client: Client | None = None
+        self._traps: Traps | None = None
 
     async def start(self, arguments: Sequence[str], within: float) -> None:
         """Start it; it answers when this returns. Raises StartFailed."""
@@ -62,6 +64,7 @@ class AsyncMachine:
             finally:
                 os.unlink(self._control_path)
         self.client = Client(channel, self.name)
+        self._traps = Traps(self, self.client)
         try:
             await self.client.negotiate(within)
         except MachineEnded:
@@ -81,11 +84,6 @@ class AsyncMachine:
         if command == "x-sim-inject-fault" and (arguments or {}).get("fault") == "die":
             self.launch.check_mortal()
         return await self._client.execute(command, arguments or {}, fds=fds, oob=oob, within=within)
-
-    async def inject(self, fault: str, at: str | None) -> None:
-        """Let something go wrong in the next migration."""
-        arguments = {"fault": fault} if at is None else {"fault": fault, "at": at}
-        await self.execute("x-sim-inject-fault", arguments)
 
     async def set_guest(self, **load: Unpack[GuestLoad]) -> None:
         """Set what the guest does with its RAM; a migration under way feels it at once."""
@@ -123,7 +121,11 @@ class AsyncMachine:
         version = self._client.greeting["version"]["qemu"]
         if (version["major"], version["minor"]) >= _EXIT_ON_ERROR_SINCE:
             arguments["exit-on-error"] = False
-        await self.execute("migrate-incoming", arguments)
+        try:
+            await self.execute("migrate-incoming", arguments)
+        except QMPError as error:
+            said = f"machine '{self.name}' cannot wait for a source: {error.desc}"
+            raise QMPError(error.class_, said) from None
         return uri
 
     async def start_migration(
@@ -144,7 +146,7 @@ class AsyncMachine:
         """Wait for the end of the migration whose events come from position `since` on."""
 
         def wanted(position: int, event: dict[str, Any]) -> bool:
-            ended = event["event"] == "MIGRATION" and event["data"]["status"] in _ENDED
+            ended = event["event"] == "MIGRATION" and event["data"]["status"] in ENDED
             return ended and position >= since
 
         await self._client.find_event(wanted, "MIGRATION (an end)", within)
@@ -160,12 +162,20 @@ class AsyncMachine:
         """All events so far, oldest first."""
         return list(self._client.events)
 
+    @property
+    def traps(self) -> Traps:
+        """What is to befall its migrations."""
+        assert self._traps is not None, "started"
+        return self._traps
+
     async def close(self) -> list[str]:
         """End it; returns a text for each thing that was wrong with it."""
+        unsprung: list[str] = []
         if self.client is not None:
             await self.launch.stop()
+            unsprung = list(self.traps.unsprung(killed=self.launch.was_killed))
             self.client.close()
-        return self.launch.complaints() + self._sockets_left()
+        return self.launch.complaints() + unsprung + self._sockets_left()
 
     @property
     def _client(self) -> Client:
@@ -207,27 +217,6 @@ class AsyncMachine:
         wanted = {"capability": "events", "state": True}
         if wanted not in await self.execute("query-migrate-capabilities"):
             await self.execute("migrate-set-capabilities", {"capabilities": [wanted]})
-
-
-class Migration:
-    """One migration under way between two machines of the test."""
-
-    def __init__(self, source: AsyncMachine, destination: AsyncMachine) -> None:
-        """Made just before it begins: what was said before is of an earlier one."""
-        self._source = source
-        self._destination = destination
-        self._since = len(source.events), len(destination.events)
-
-    async def ended(self, within: float) -> Outcome:
-        """Return both ends' reports once both have ended."""
-        from qemu_sim.testing.reports import Outcome  # noqa: PLC0415 - pydantic is slow
-
-        source, destination = self._source, self._destination
-        await source.migration_ended(self._since[0], within)
-        await destination.migration_ended(self._since[1], within)
-        return Outcome(
-            source=await source.query_migrate(), destination=await destination.query_migrate()
-        )
 
 
 def qmp_names(keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,15 +53,15 @@ class AwaitableMachine:
         return event
 
     async def wait_held(self, point: str, *, timeout: float = TIMEOUT) -> None:
-        """Wait until a migration is held at `point`."""
-        await self.wait_event("X_SIM_MIGRATION_HELD", at=point, timeout=timeout)
+        """Wait until a migration is held at `point`. Raises NotHeld as soon as it has ended."""
+        await self._thread.wait(self._machine.traps.wait_held(point, timeout))
 
     async def step(self, *, timeout: float = TIMEOUT) -> str:
-        """Let the held migration go on to its next point on this side; returns which it is."""
-        await self.execute("x-sim-migration-step")
-        held = await self.wait_event("X_SIM_MIGRATION_HELD", timeout=timeout)
-        at: str = held["data"]["at"]
-        return at
+        """Let the held migration go on to its next point on this side; returns which it is.
+
+        Raises NotHeld when it has ended instead.
+        """
+        return await self._thread.wait(self._machine.traps.step(timeout))
 
     async def advance(self, seconds: float, *, timeout: float = TIMEOUT) -> None:
         """Let time pass on the machine's clock, with all that happens in it."""

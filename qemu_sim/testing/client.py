@@ -15,6 +15,12 @@ from qemu_sim.fds import Fd, close_all
 from qemu_sim.io.channel import Channel
 
 Event = dict[str, Any]
+Wanted = Callable[[int, Event], bool]
+"""Told an event's position and the event."""
+
+
+def _never(_position: int, _event: Event) -> bool:
+    return False
 
 
 class QMPError(Exception):
@@ -85,23 +91,31 @@ class Client:
             raise QMPError(answer["error"]["class"], answer["error"]["desc"])
         return answer["return"]
 
-    async def wait_event(self, name: str, data: Mapping[str, Any], within: float) -> Event:
-        """Return the first event `name` with these data that no wait_event has returned yet."""
+    async def wait_event(
+        self, name: str, data: Mapping[str, Any], within: float, ends: Wanted = _never
+    ) -> Event:
+        """Return the first event `name` with these data that no wait_event has returned yet.
 
-        def wanted(position: int, event: Event) -> bool:
+        An event that `ends` the waiting is returned as well, and may be returned again.
+        """
+
+        def fits(position: int, event: Event) -> bool:
             return (
                 position not in self._claimed
                 and event["event"] == name
                 and data.items() <= event.get("data", {}).items()
             )
 
-        position = await self.find_event(wanted, f"{name} {dict(data) or ''}".strip(), within)
-        self._claimed.add(position)
-        return self.events[position]
+        def wanted(position: int, event: Event) -> bool:
+            return fits(position, event) or ends(position, event)
 
-    async def find_event(
-        self, wanted: Callable[[int, Event], bool], what: str, within: float
-    ) -> int:
+        position = await self.find_event(wanted, f"{name} {dict(data) or ''}".strip(), within)
+        event = self.events[position]
+        if not ends(position, event):
+            self._claimed.add(position)
+        return event
+
+    async def find_event(self, wanted: Wanted, what: str, within: float) -> int:
         """Return the position of the first event that is `wanted`, old or new."""
         position = 0
         try:

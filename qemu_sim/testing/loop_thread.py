@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 from qemu_sim.testing.client import MachineEnded, QMPError
 from qemu_sim.testing.launch import StartFailed
+from qemu_sim.testing.traps import NotHeld
 
 THREAD_NAME = "qemu-sim"
 _GRACE = 5.0  # seconds beyond a call's own limit before its loop counts as stuck
 
 # What a machine tells a test; how that came from one thread to the other is of no interest.
-_TOLD = (QMPError, MachineEnded, StartFailed)
+_TOLD = (QMPError, MachineEnded, NotHeld, StartFailed)
 __tracebackhide__ = True  # pytest: a failed test shows its own lines
 
 _T = TypeVar("_T")

@@ -17,7 +17,6 @@ from qemu_sim.testing.async_machine import (
     TIMEOUT,
     AsyncMachine,
     GuestLoad,
-    Migration,
     qmp_names,
 )
 from qemu_sim.testing.awaitable import AwaitableMachine
@@ -27,6 +26,7 @@ from qemu_sim.testing.loop_thread import LoopThread
 if TYPE_CHECKING:
     from qemu.qmp import QMPClient
 
+    from qemu_sim.testing.migration import Migration
     from qemu_sim.testing.reports import GuestDevice, MigrationReport, Outcome
 
 _T = TypeVar("_T")
@@ -36,8 +36,8 @@ __tracebackhide__ = True  # pytest: a failed test shows its own lines
 class SimMachine:
     """One machine. All times are in seconds.
 
-    Errors: QMPError for a refused command, MachineEnded where the machine is gone,
-    TimeoutError.
+    Errors: QMPError for a refused command, MachineEnded where the machine is gone, NotHeld
+    where a migration is, TimeoutError.
     """
 
     def __init__(self, thread: LoopThread, machine: AsyncMachine) -> None:
@@ -126,26 +126,34 @@ class SimMachine:
         return event
 
     def hold(self, point: str) -> None:
-        """Let the next migration that reaches `point` on this side wait there."""
-        self.execute("x-sim-migration-hold", at=point)
+        """Let the next migration that reaches `point` on this side wait there.
+
+        A point that none has reached when the test ends fails it, unless `release` forgot it.
+        """
+        self._call(self._machine.traps.hold(point), TIMEOUT)
 
     def wait_held(self, point: str, *, timeout: float = TIMEOUT) -> None:
-        """Wait until a migration is held at `point`."""
-        self.wait_event("X_SIM_MIGRATION_HELD", at=point, timeout=timeout)
+        """Wait until a migration is held at `point`. Raises NotHeld as soon as it has ended."""
+        self._call(self._machine.traps.wait_held(point, timeout), timeout)
 
     def step(self, *, timeout: float = TIMEOUT) -> str:
-        """Let the held migration go on to its next point on this side; returns which it is."""
-        self.execute("x-sim-migration-step")
-        at: str = self.wait_event("X_SIM_MIGRATION_HELD", timeout=timeout)["data"]["at"]
-        return at
+        """Let the held migration go on to its next point on this side; returns which it is.
+
+        Raises NotHeld when it has ended instead.
+        """
+        point: str = self._call(self._machine.traps.step(timeout), timeout)
+        return point
 
     def release(self) -> None:
-        """Let the held migration go on, and forget all holds."""
-        self.execute("x-sim-migration-release")
+        """Let the held migration go on, and forget all holds; there must be something to do."""
+        self._call(self._machine.traps.release(), TIMEOUT)
 
-    def inject(self, fault: str, *, at: str | None = None) -> None:
-        """Let something go wrong in the next migration."""
-        self._call(self._machine.inject(fault, at), TIMEOUT)
+    def inject(self, fault: str, *, at: str | None = None, must_strike: bool = True) -> None:
+        """Let something go wrong in the next migration.
+
+        If nothing has when the test ends, that fails it, unless it need not be (`must_strike`).
+        """
+        self._call(self._machine.traps.inject(fault, at, must_strike=must_strike), TIMEOUT)
 
     def advance(self, seconds: float, *, timeout: float = TIMEOUT) -> None:
         """Let time pass on the machine's clock (`-sim clock=manual`), with all that happens in it.

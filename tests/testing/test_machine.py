@@ -227,6 +227,14 @@ def test_a_refused_command_is_no_migration(machine_pair):
     assert source.query_migrate().status is None
 
 
+def test_who_cannot_be_migrated_to_is_named(machine_pair):
+    source, destination = machine_pair
+    with pytest.raises(
+        QMPError, match="machine 'source' cannot wait for a source: '-incoming' was"
+    ):
+        destination.migrate_to(source)
+
+
 def test_a_killed_source(make_machine, qemu_sim_mode):
     source = make_machine(name="source")
     destination = make_machine("-incoming", "defer", name="destination")
