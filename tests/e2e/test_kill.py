@@ -97,10 +97,11 @@ def served_while_held(world, source, destination, point):
 def test_the_source_is_killed(world, pair, point, fate):
     source, destination = pair
     world.use_disk(source)
-    _hold(source, destination, "source", point)
+    held = _hold(source, destination, "source", point)
     served_while_held(world, source, destination, point)
     source.kill()
-    destination.release()
+    if destination in held:
+        destination.release()
     status = "completed" if fate == DESTINATION else "failed"
     destination.wait_event("MIGRATION", status=status)
     if fate == GONE:
@@ -121,9 +122,10 @@ def test_the_destination_is_killed(world, pair, point, fate):
     source, destination = pair
     if point != "started":
         world.use_disk(source)
-    _hold(source, destination, "destination", point)
+    held = _hold(source, destination, "destination", point)
     destination.kill()
-    source.release()
+    if source in held:
+        source.release()
     status = "completed" if fate == GONE else "failed"
     source.wait_event("MIGRATION", status=status)
     if fate == GONE:
@@ -197,7 +199,10 @@ def test_each_point_is_tried():
 
 
 def _hold(source, destination, side, point):
-    """Let the migration begin and stop at `point`, and the other side where the case needs it."""
+    """Let the migration begin and stop at `point`, and the other side where the case needs it.
+
+    Returns who is held.
+    """
     holder, other = source, destination
     if point not in SOURCE_POINTS:
         holder, other = destination, source
@@ -207,5 +212,7 @@ def _hold(source, destination, side, point):
         other.hold(other_point)
     source.start_migration(destination)
     holder.wait_held(point)
-    if other_point is not None:
-        other.wait_held(other_point)
+    if other_point is None:
+        return [holder]
+    other.wait_held(other_point)
+    return [holder, other]

@@ -47,7 +47,6 @@ def test_cancelled_in(status, end, source, make_guest, wait):
     if status != "setup":  # the destination has seen the source
         destination.reaches("failed")
     assert destination.serial == ""
-    source.machine.release()
     source.execute(
         "migrate-set-capabilities",
         capabilities=[{"capability": "pause-before-switchover", "state": False}],
