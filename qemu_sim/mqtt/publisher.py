@@ -20,6 +20,7 @@ import aiomqtt
 from qemu_sim.mqtt.broker import Broker
 from qemu_sim.mqtt.messages import EventMessage, Status, StatusMessage, Topics
 from qemu_sim.mqtt.outbox import Outbox
+from qemu_sim.mqtt.reachability import Reachability
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -40,6 +41,7 @@ class Publisher:
     def __init__(self, url: str, machine: Machine) -> None:
         """Nothing is connected yet. Raises StartError for a URL that is none."""
         self._broker = Broker.parse(url)
+        self._reachability = Reachability(self._broker)
         self._machine = machine
         self._instance = secrets.token_hex(4)
         self._topics = Topics(self._broker.prefix, machine.options.name)
@@ -74,9 +76,10 @@ class Publisher:
                 if await self._is_there():
                     async with self._connection() as client:
                         pause = _FIRST_PAUSE
+                        self._reachability.found()
                         await self._serve(client)
             except (aiomqtt.MqttError, OSError) as error:
-                _log.info("MQTT broker %s: %s", self._broker, error)
+                self._reachability.lost(error)
             except Exception as error:  # noqa: BLE001 - whatever it is, the machine goes on
                 self._machine.bug(error)
                 return

@@ -146,6 +146,24 @@ async def test_a_silent_broker_delays_no_end(make_machine, stuck_broker, monkeyp
     assert await machine.aio.wait() == 0
 
 
+async def test_a_broker_that_is_not_there_is_said_once(make_machine, mosquitto):
+    await mosquitto.stop()
+    machine = await make_machine.aio("-sim", f"mqtt={mosquitto.url}", mode="daemon")
+    place = f"MQTT broker 127.0.0.1:{mosquitto.port}"
+    lost = f"qemu-sim: warning: {place}: Connection refused; trying again\n"
+    await printed(machine, lost)
+    await mosquitto.start()
+    await printed(machine, lost + f"qemu-sim: warning: {place}: connected\n")
+
+
+async def printed(machine, text):
+    """Fail unless the machine has printed this, and no more, within 10 s."""
+    deadline = time.monotonic() + 10
+    while machine.unwrapped.launch.printed() != text:
+        assert time.monotonic() < deadline, machine.unwrapped.launch.printed()
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_host_that_takes_no_connection_delays_nothing(make_machine):
     with contextlib.ExitStack() as stack:
