@@ -21,6 +21,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 from qemu_sim.io import address as addresses
 from qemu_sim.io import sockets
+from qemu_sim.io.listener import Listener
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class ChardevSocket(Chardev):
         self.server: bool = options.get("server", True)
         # A front end on a listening chardev waits for its client in any case.
         self.wait: bool = self.server and options.get("wait", False)
-        self._listener: socket.socket | None = None
+        self._listener: Listener | None = None
         self._connected: asyncio.Future[socket.socket] | None = None
         self._pause: float = options.get("reconnect-ms", 0) / 1000 or options.get("reconnect", 0)
         self._calling: asyncio.Task[None] | None = None
@@ -78,7 +79,7 @@ class ChardevSocket(Chardev):
             return self._name
         suffix = ",server=on" if self.server else ""
         if self._listener is not None:
-            bound = sockets.bound_address(self._listener)
+            bound = sockets.bound_address(self._listener.sock)
             if "host" in bound:
                 return f"disconnected:{self._protocol}:{bound['host']}:{bound['port']}{suffix}"
         return f"disconnected:{self.address}{suffix}"
@@ -128,7 +129,7 @@ class ChardevSocket(Chardev):
         """Note that the connection which a front end had has ended; a server takes the next."""
         self._name = self._connected = None
         if self._listener is not None:
-            self._listen(self._listener)
+            self._wait(self._listener)
         elif self._pause:
             self._call(self._pause)
 
@@ -173,7 +174,8 @@ class ChardevSocket(Chardev):
             self._calling.cancel()
             self._calling = None
         if self._listener is not None:
-            self._stop_listening()
+            self._listener.close()
+            self._listener = None
             if self._bound is not None:
                 sockets.remove_path(self._bound)
         if self._connected is not None:
@@ -191,23 +193,14 @@ class ChardevSocket(Chardev):
             self._use(sock)
 
     def _listen(self, listener: socket.socket) -> None:
-        self._listener = listener
-        loop = asyncio.get_running_loop()
-        self._connected = loop.create_future()
-        loop.add_reader(listener.fileno(), self._accept)
+        self._listener = Listener(listener, self._use)
+        self._wait(self._listener)
 
-    def _accept(self) -> None:
-        """Take the first client; a second one waits in the listener's queue."""
-        assert self._listener is not None
-        try:
-            sock, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
-        sock.setblocking(False)
-        self._use(sock)
+    def _wait(self, listener: Listener) -> None:
+        self._connected = asyncio.get_running_loop().create_future()
+        listener.wait()
 
-    def _use(self, sock: socket.socket) -> None:
+    def _use(self, sock: socket.socket, _peer: object = None) -> None:
         self._keep(sock)
         for protocol, opening in _OPENINGS.items():
             if self.options.get(protocol):
@@ -276,12 +269,6 @@ class ChardevSocket(Chardev):
             shown = peer if not self.server and self.version >= _NAMES_PEER else local
             return f"unix:{'' if isinstance(shown, bytes) else shown}{suffix}"
         return f"{self._protocol}:{_join(*local[:2])}{suffix} <-> {_join(*peer[:2])}"
-
-    def _stop_listening(self) -> None:
-        assert self._listener is not None
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
-        self._listener.close()
-        self._listener = None
 
 
 def _check(options: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from qemu_sim.backends.multicast import is_group, multicast_socket
 from qemu_sim.backends.socket_netdev import SocketNetdev
 from qemu_sim.errors import QMPError
+from qemu_sim.io.listener import Listener
 
 _WAYS = ("listen", "connect", "mcast", "udp")
 
@@ -24,7 +25,7 @@ class NetdevSocket(SocketNetdev):
 
     TYPE = "socket"
 
-    _listener: socket.socket | None = None
+    _listener: Listener | None = None
     _task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -46,7 +47,6 @@ class NetdevSocket(SocketNetdev):
             self._task.cancel()
             self._task = None
         if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener.fileno())
             self._listener.close()
             self._listener = None
         super().close()
@@ -63,16 +63,10 @@ class NetdevSocket(SocketNetdev):
         place = _place(text)
         listener = _bound(socket.SOCK_STREAM, place)
         listener.listen(0)
-        self._listener = listener
-        asyncio.get_running_loop().add_reader(listener.fileno(), self._accept)
+        self._listener = Listener(listener, self._took)
+        self._listener.wait()
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        try:
-            sock, peer = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
+    def _took(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         self._info = f"socket: connection from {peer[0]}:{peer[1]}"
         self._use(sock)
 
@@ -113,7 +107,7 @@ class NetdevSocket(SocketNetdev):
         self._drop()
         self._info = ""
         if self._listener is not None:
-            asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+            self._listener.wait()
 
 
 def _place(text: str) -> tuple[str, int]:

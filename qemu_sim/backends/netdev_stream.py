@@ -17,6 +17,7 @@ from qemu_sim.backends.socket_netdev import SocketNetdev
 from qemu_sim.errors import QMPError
 from qemu_sim.io import address as addresses
 from qemu_sim.io import sockets
+from qemu_sim.io.listener import Listener
 
 _TELLS_STATE = (8, 0, 0)  # newer than 7.2
 
@@ -26,7 +27,7 @@ class NetdevStream(SocketNetdev):
 
     TYPE = "stream"
 
-    _listener: socket.socket | None = None
+    _listener: Listener | None = None
     _address: addresses.SocketAddress | None = None
     _task: asyncio.Task[None] | None = None
 
@@ -53,7 +54,6 @@ class NetdevStream(SocketNetdev):
             self._task.cancel()
             self._task = None
         if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener.fileno())
             self._listener.close()
             self._listener = None
             assert not isinstance(self._address, addresses.FdAddress | None)
@@ -75,28 +75,17 @@ class NetdevStream(SocketNetdev):
             self._take(_inherited(self._address.name))
         elif self._server:
             assert self._address is not None
-            self._listener = sockets.listen(self._address, backlog=0)
+            self._listener = Listener(sockets.listen(self._address, backlog=0), self._take)
             self._wait()
         else:
             self._call()
-            await asyncio.sleep(
-                0
-            )  # a unix socket is connected in one turn: before the reply, as in QEMU
+            # A unix socket is connected in one turn: before the reply, as in QEMU.
+            await asyncio.sleep(0)
 
     def _wait(self) -> None:
         assert self._listener is not None
         self._say("listening", "")
-        asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
-
-    def _accept(self) -> None:
-        """Take the first client; a second one waits in the listener's queue."""
-        assert self._listener is not None
-        try:
-            sock, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
-        self._take(sock)
+        self._listener.wait()
 
     def _call(self, pause: float = 0) -> None:
         self._say("connecting", "")
@@ -118,7 +107,7 @@ class NetdevStream(SocketNetdev):
                 self._take(sock)
                 return
 
-    def _take(self, sock: socket.socket) -> None:
+    def _take(self, sock: socket.socket, _peer: object = None) -> None:
         self._use(sock)
         address = _shown(sock, server=self._server)
         self._info = _uri(address)

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim.backends.background_start import BackgroundStart
 from qemu_sim.backends.netdev import Netdev
 from qemu_sim.backends.vhost import VhostUserSession
 from qemu_sim.backends.vhost_dialogue import Needs
@@ -52,7 +53,7 @@ class NetdevVhostUser(Netdev):
         self._driver: VirtioNet | None = None
         self._receive: Receive | None = None
         self._listening = False
-        self._starting: asyncio.Task[None] | None = None
+        self._starting = BackgroundStart()
 
     def attach(self, chardev: Chardev, memory: GuestMemory) -> None:
         """Use the chardev that `options` names, and this machine's RAM."""
@@ -77,8 +78,7 @@ class NetdevVhostUser(Netdev):
     def close(self) -> None:
         """End the connection and free the guest's RAM."""
         self.stop()
-        if self._starting is not None:
-            self._starting.cancel()
+        self._starting.cancel()
         if self._session is not None:
             self._session.close()
         self._drop_driver()
@@ -89,8 +89,8 @@ class NetdevVhostUser(Netdev):
         self._receive = receive
         if self._vhost.state.started:
             self._listen()
-        elif self.is_open and self._starting is None:
-            self._starting = asyncio.get_running_loop().create_task(self._start_in_background())
+        elif self.is_open:
+            self._starting.begin(self.restart)
 
     def stop(self) -> None:
         """Leave frames in guest RAM."""
@@ -122,8 +122,7 @@ class NetdevVhostUser(Netdev):
 
     async def drain(self) -> None:
         """Take the rings back from the server."""
-        if self._starting is not None:
-            await self._starting
+        await self._starting.over()
         await self._vhost.stop()
 
     async def restart(self) -> None:
@@ -209,15 +208,6 @@ class NetdevVhostUser(Netdev):
         if self._driver is None:
             self._driver = VirtioNet.probe(self._ram, self._pairs, _QUEUE_SIZE)
         return self._driver
-
-    async def _start_in_background(self) -> None:
-        """`start` cannot wait for a server; what goes wrong makes the NIC silent, as in QEMU."""
-        try:
-            await self.restart()
-        except QMPError as error:
-            _log.error("%s", error)
-        finally:
-            self._starting = None
 
     def _listen(self) -> None:
         """Take what has come while nobody listened, and then what comes."""

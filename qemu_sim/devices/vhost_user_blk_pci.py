@@ -9,9 +9,9 @@ would do it, and again after `drain`. A lost server is not looked for again.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim.backends.background_start import BackgroundStart
 from qemu_sim.backends.vhost import VhostUserSession
 from qemu_sim.backends.vhost_dialogue import Needs
 from qemu_sim.devices.device import Device
@@ -37,7 +37,6 @@ _NO_LOAD = {
     "frames-out": 0,
     "largest-gap-us": 0,
 }
-_log = logging.getLogger(__name__)
 
 
 class VhostUserBlkPCI(Device):
@@ -58,7 +57,7 @@ class VhostUserBlkPCI(Device):
         self._disk: GuestDisk | None = None
         self._bases = [0] * queues
         self._running = False
-        self._starting: asyncio.Task[None] | None = None
+        self._starting = BackgroundStart()
 
     @property
     def backend(self) -> Backend | None:
@@ -80,8 +79,8 @@ class VhostUserBlkPCI(Device):
         self._running = True
         if self._session.state.started:
             self._guest().run()
-        elif self._session.is_open and self._starting is None:
-            self._starting = asyncio.get_running_loop().create_task(self._start_in_background())
+        elif self._session.is_open:
+            self._starting.begin(self.restart)
 
     def halt(self) -> None:
         """Keep the guest off the disk; requests under way stay with the server."""
@@ -91,8 +90,7 @@ class VhostUserBlkPCI(Device):
 
     async def drain(self) -> None:
         """Let the server finish, and take the rings back. Raises QMPError if it does not."""
-        if self._starting is not None:
-            await self._starting
+        await self._starting.over()
         if not self._session.state.started:
             return
         if self._session.failure is None:
@@ -143,8 +141,7 @@ class VhostUserBlkPCI(Device):
     def close(self) -> None:
         """End the session and free the guest's RAM."""
         self.halt()
-        if self._starting is not None:
-            self._starting.cancel()
+        self._starting.cancel()
         # The server first: it may be writing into the guest's RAM.
         self._session.close()
         if self._disk is not None:
@@ -157,15 +154,6 @@ class VhostUserBlkPCI(Device):
             driver = VirtioBlk.probe(self._memory, needs.queues, needs.queue_size)
             self._disk = GuestDisk(self.name, self._memory, self._session, driver)
         return self._disk
-
-    async def _start_in_background(self) -> None:
-        """`run` cannot wait for a server; what goes wrong makes the disk silent, as in QEMU."""
-        try:
-            await self.restart()
-        except QMPError as error:
-            _log.error("%s", error)
-        finally:
-            self._starting = None
 
     async def _settle(self) -> None:
         try:

@@ -31,8 +31,8 @@ WRITING = Writing(rate=(END - FIRST) * SECOND // ROUND, span=END - FIRST)
 _PLUS_ONE = bytes((byte + 1) % 256 for byte in range(256))
 
 
-class Surroundings(Protocol):
-    """What the program needs of its machine."""
+class Hardware(Protocol):
+    """What any program needs of its machine."""
 
     @property
     def memory(self) -> GuestMemory:
@@ -47,8 +47,12 @@ class Surroundings(Protocol):
         """How much of its time is taken from the guest, in percent."""
 
     @property
-    def load(self) -> GuestLoad:
+    def guest_load(self) -> GuestLoad:
         """Where to note what is done to RAM."""
+
+
+class Surroundings(Hardware, Protocol):
+    """What the program needs besides."""
 
     def say(self, data: bytes) -> None:
         """Put `data` on the serial port."""
@@ -71,7 +75,7 @@ class PageWriter:
         self._since = 0
         self._timer: Timer | None = None
         machine.memory.claim(FIRST, END - FIRST)
-        machine.load.program = WRITING
+        machine.guest_load.program = WRITING
 
     def reset(self) -> None:
         """Start from the top, as the firmware starts it; when it runs, if it does not."""
@@ -110,7 +114,7 @@ class PageWriter:
         """End it, and give its memory back."""
         self.halt()
         self._machine.memory.free(FIRST)
-        self._machine.load.program = None
+        self._machine.guest_load.program = None
 
     def _begin(self) -> None:
         self._begun, self._sleeps = True, False

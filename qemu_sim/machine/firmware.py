@@ -9,7 +9,7 @@ other disk was before it.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import MigrationError
 
@@ -18,46 +18,23 @@ if TYPE_CHECKING:
 
     from qemu_sim.backends.chardev import Chardev
     from qemu_sim.block.node import Node
-    from qemu_sim.clock import Clock
-    from qemu_sim.guest.page_writer import PageWriter
-    from qemu_sim.migration.guest_load import GuestLoad
-    from qemu_sim.virtio.memory import GuestMemory
+    from qemu_sim.guest.page_writer import Hardware, PageWriter
 
 _SECTOR = 512
 _SIGNATURE = b"\x55\xaa"
 _log = logging.getLogger(__name__)
 
 
-class Bootable(Protocol):
-    """What a program reaches of its machine."""
-
-    @property
-    def memory(self) -> GuestMemory:
-        """Guest RAM."""
-
-    @property
-    def clock(self) -> Clock:
-        """The machine's time."""
-
-    @property
-    def throttle(self) -> int:
-        """How much of its time is taken from the guest, in percent."""
-
-    @property
-    def guest_load(self) -> GuestLoad:
-        """What the guest does with its RAM."""
-
-
 class Firmware:
     """The firmware of one machine, and what it lets a program reach."""
 
     def __init__(
-        self, machine: Bootable, serial: Chardev | None, suspend: Callable[[], None]
+        self, machine: Hardware, serial: Chardev | None, suspend: Callable[[], None]
     ) -> None:
         """`serial` is what the first serial port leads to; `suspend` has the guest sleep."""
         self.memory = machine.memory
         self.clock = machine.clock
-        self.load = machine.guest_load
+        self.guest_load = machine.guest_load
         self.suspend = suspend
         self._machine = machine
         self._serial = serial

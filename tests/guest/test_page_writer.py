@@ -21,7 +21,7 @@ class Surroundings:
     def __init__(self):
         self.memory = GuestMemory(128 * MIB, shared=False)
         self.clock = ManualClock()
-        self.load = GuestLoad()
+        self.guest_load = GuestLoad()
         self.throttle = 0
         self.said = b""
         self.suspended = False
@@ -127,10 +127,10 @@ async def test_auto_converge_slows_it_down(machine):
 
 async def test_it_notes_how_much_it_writes(machine):
     program = start(machine)
-    assert machine.load.dirtied(machine.memory, 5) == (END - FIRST) // 2
-    assert machine.load.dirtied(machine.memory, 5000) == END - FIRST
+    assert machine.guest_load.dirtied(machine.memory, 5) == (END - FIRST) // 2
+    assert machine.guest_load.dirtied(machine.memory, 5000) == END - FIRST
     program.close()
-    assert machine.load.dirtied(machine.memory, 5000) == 0
+    assert machine.guest_load.dirtied(machine.memory, 5000) == 0
 
 
 async def test_it_suspends_once(machine):

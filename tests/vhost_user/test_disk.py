@@ -206,7 +206,7 @@ async def test_a_server_that_leaves_before_the_guest_starts(make_disk, server, c
     await disk.open()
     server.kill()
     disk.run()
-    await reach(lambda: disk._starting is None, "the start was tried")
+    await reach(lambda: not disk._starting.under_way, "the start was tried")
     assert f"disk0: vhost-user server at unix:{server.path}" in caplog.text
     assert disk.backend.failure is not None
     disk.halt()
