@@ -28,6 +28,8 @@ class Backend:
         self.device: str | None = None
         """The ID or QOM path of its guest device, as QEMU calls it."""
         self.claim = claim
+        self.may_rest = False
+        """Whether it lets go of its image although it writes, and is no guest device's."""
         self.edge: Edge | None = None
         self._rests = False
         graph.backends.append(self)
@@ -36,6 +38,14 @@ class Backend:
     def node(self) -> Node | None:
         """The node that is inserted."""
         return None if self.edge is None else self.edge.child
+
+    @property
+    def shown(self) -> Node | None:
+        """The node below the filters that nobody named."""
+        node = self.node
+        while node is not None and node.implicit:
+            node = node.child
+        return node
 
     @property
     def label(self) -> str:
@@ -74,7 +84,8 @@ class Backend:
     def rest(self) -> None:
         """Ask for nothing while the image is not this process's. Raises QMPError."""
         if not self._rests and self.edge is not None:
-            if not self.label and self.claim.needs & (WRITE | UNCHANGED):
+            writes = self.claim.needs & (WRITE | UNCHANGED)
+            if writes and not self.label and not self.may_rest:
                 raise QMPError("Operation not permitted")
             self.edge.ask(FREE)
             self._rests = True

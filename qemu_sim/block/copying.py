@@ -75,9 +75,7 @@ async def mirror(job: Job, source: Node, target: Node, sync: str) -> None:
     held = held_by(images)
     await copy(job, source, target, _anything if sync == "full" else held)
     # Only what was there counts; the rest was zero on both sides.
-    job.total = sum(length for offset, length in _grains(source.size) if held(offset, length))
-    job.done = job.total
-    await job.ready()
+    await _ready(job, source, held)
 
 
 async def commit(job: Job, top: Node, base: Node, *, active: bool) -> None:
@@ -86,9 +84,17 @@ async def commit(job: Job, top: Node, base: Node, *, active: bool) -> None:
     images = images[: images.index(base)]
     if base.size < top.size:
         base.resize(top.size)
-    await copy(job, top, base, held_by(images))
+    held = held_by(images)
+    await copy(job, top, base, held)
     if active:
-        await job.ready()
+        await _ready(job, top, held)
+
+
+async def _ready(job: Job, source: Node, held: Holds) -> None:
+    """Say that both sides are equal, after what `held` says was copied."""
+    job.total = sum(length for offset, length in _grains(source.size) if held(offset, length))
+    job.done = job.total
+    await job.ready()
 
 
 async def stream(job: Job, top: Node, base: Node | None) -> None:

@@ -74,13 +74,13 @@ class Drive(Backend):
             found |= {"qdev": self.device, "io-status": "ok"}
         if self.removable:
             found["tray_open"] = self.tray_open
-        if self.node is not None:
-            found["inserted"] = {**self.node.describe(flat=flat), **self._limits()}
+        if self.shown is not None:
+            found["inserted"] = {**self.shown.describe(flat=flat), **self._limits()}
         return found
 
     def count(self) -> dict[str, Any]:
         """Return the BlockStats."""
-        found = {"device": self.name, **statistics.of_drive(self.node, self.histograms)}
+        found = {"device": self.name, **statistics.of_drive(self.shown, self.histograms)}
         return found if self.device is None else {**found, "qdev": self.device}
 
     def _limits(self) -> dict[str, Any]:

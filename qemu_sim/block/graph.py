@@ -143,6 +143,16 @@ class Graph:
             _move(old, new)
         self.drop_unused(old)
 
+    def drop_filter(self, node: Node) -> None:
+        """Have everybody who uses a filter use its child; the filter is above nothing then."""
+        child, children = node.child, list(node.children.values())
+        with trial(*children, node, *_users(node)):
+            for role in list(node.links):
+                _unlink(node, role)
+            _move(node, child)
+        for each in (*children, node):
+            self.drop_unused(each)
+
     def set_backing(self, node: Node, backing: Node | None) -> None:
         """Put `node` above another image, in memory; see Node.set_backing for its file."""
         old = node.children.get("backing")
@@ -152,6 +162,17 @@ class Graph:
                 _link(node, "backing", backing)
         if old is not None:
             self.drop_unused(old)
+
+    def set_read_only(self, node: Node, *, read_only: bool) -> None:
+        """Open an image, and its file, in another way. Raises QMPError in QEMU's words."""
+        before = node.read_only
+        node.set_read_only(read_only)
+        try:
+            with trial(node):
+                pass
+        except QMPError:
+            node.set_read_only(before)
+            raise
 
     def check_snapshot(self, node: Node) -> None:
         """Raise QMPError in QEMU's words if nothing can be put above `node`."""
@@ -172,10 +193,10 @@ class Graph:
         given, was_read_only = overlay.options.get("backing"), node.read_only
         self.append(overlay, "backing", node)
         overlay.options["backing"] = node.name
-        node.set_read_only(True)
+        self.set_read_only(node, read_only=True)
 
         def undo() -> None:
-            node.set_read_only(was_read_only)
+            self.set_read_only(node, read_only=was_read_only)
             overlay.options["backing"] = given
             self.replace(overlay, node)
             self.set_backing(overlay, None)

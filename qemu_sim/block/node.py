@@ -52,6 +52,8 @@ class Node:
         self.owned = False
         self.active: bool = options.get("active", True)
         """Whether this process may use the image, and no other."""
+        self.implicit = False
+        """Whether it is a filter that a job put there, and nobody named."""
         self.height = 1
         self.write_threshold = 0
         self.bitmaps: dict[str, Bitmap] = {}
@@ -83,6 +85,11 @@ class Node:
     def children(self) -> dict[str, Node]:
         """The nodes that it is made of or stands on, by role."""
         return {role: edge.child for role, edge in self.links.items()}
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of the children that it is opened with."""
+        return () if self.CHILD is None else (self.CHILD,)
 
     @property
     def child(self) -> Node:
@@ -188,8 +195,9 @@ class Node:
 
     @property
     def alignment(self) -> dict[str, int]:
-        """The limits that are the driver's own."""
-        return {}
+        """The limits that are the driver's own, or those below a filter."""
+        below = self.child.alignment if self.IS_FILTER else {}
+        return {key: below[key] for key in ("discard-alignment",) if key in below}
 
     @property
     def memory_alignment(self) -> int:
@@ -202,8 +210,9 @@ class Node:
         return 1
 
     def format_facts(self) -> dict[str, Any]:
-        """Members of ImageInfo that only this format has."""
-        return {}
+        """Members of ImageInfo that only this format has, or the one below a filter."""
+        below = self.child.format_facts() if self.IS_FILTER else {}
+        return {key: below[key] for key in ("cluster-size",) if key in below}
 
     # Its name as a file.
 
@@ -211,6 +220,8 @@ class Node:
     def exact_filename(self) -> str:
         """The plain name that says everything about the node; "" where there is none."""
         below = self.child.exact_filename
+        if self.implicit:
+            return below
         plain = not self.IS_FILTER and self.child.IS_PROTOCOL and not self._strong()
         return below if plain and not self.backing_differs else ""
 
@@ -226,6 +237,8 @@ class Node:
 
     def full_options(self) -> dict[str, Any]:
         """The options that decide what data the node shows, its children's included."""
+        if self.implicit:
+            return self.child.full_options()
         found = {"driver": self.TYPE, **self._strong()}
         for role, child in self.children.items():
             if role != "backing" or self.backing_differs:
@@ -282,7 +295,7 @@ class Node:
         }
         if self.bitmaps:
             found["dirty-bitmaps"] = [each.describe() for each in reversed(self.bitmaps.values())]
-        if "backing" in self.children:
+        if "backing" in self.links and not self.IS_FILTER:
             found["backing_file"] = self.children["backing"].filename
         return found
 

@@ -56,10 +56,16 @@ def _made(graph: Graph, options: Options) -> Node:
 
 async def _children(graph: Graph, node: Node) -> list[tuple[str, Node]]:
     """Open what the node is made of; each child still lacks its parent."""
-    if node.CHILD is None:
-        return []
-    given = node.options[node.CHILD]
-    return [(node.CHILD, await _child(graph, given, _inherited(node)))]
+    opened: list[tuple[str, Node]] = []
+    try:
+        for role in node.roles:
+            child = await _child(graph, node.options[role], _inherited(node))
+            opened.append((role, child))
+    except BaseException:
+        for _, child in opened:
+            graph.drop_unused(child)
+        raise
+    return opened
 
 
 async def _open_backing(graph: Graph, node: Node) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qemu_sim.block import activity, graph_report, statistics
 from qemu_sim.block import limits as io_limits
 from qemu_sim.block.backend import Backend
+from qemu_sim.block.node import Node
 from qemu_sim.block.permissions import ALL, RESIZE, Claim
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import DeviceNotFound, QMPError
@@ -17,7 +18,6 @@ from qemu_sim.qapi import shape
 
 if TYPE_CHECKING:
     from qemu_sim.block.drive import Drive
-    from qemu_sim.block.node import Node
     from qemu_sim.machine.machine import Machine
 
 _NO_BIN_SINCE = (11, 0)
@@ -148,6 +148,14 @@ def bitmap_node(machine: Machine, name: str) -> Node:
         return machine.board.drives.node_of(name, name)
     except QMPError:
         raise QMPError(f"Node '{name}' not found") from None
+
+
+def root_node(machine: Machine, device: str) -> Node:
+    """Return a node that no other stands on. Raises QMPError in QEMU's words."""
+    node = machine.board.drives.node_of(device, device)
+    if any(isinstance(edge.parent, Node) for edge in node.parents):
+        raise QMPError("Need a root block node")
+    return node
 
 
 @command("x-debug-query-block-graph")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.block import named_image
 from qemu_sim.commands import block_jobs
+from qemu_sim.commands.block_core import root_node
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
-    from qemu_sim.block.node import Node
     from qemu_sim.machine.machine import Machine
 
 Arguments = dict[str, Any]
@@ -51,7 +51,7 @@ async def snapshot(machine: Machine, arguments: Arguments) -> Callable[[], None]
 @command("drive-mirror", raw=True)
 async def drive_mirror(machine: Machine, arguments: Arguments) -> None:
     """Copy an image into a file, and go over to the copy when a client says so."""
-    source, sync = _root(machine, arguments["device"]), arguments["sync"]
+    source, sync = root_node(machine, arguments["device"]), arguments["sync"]
     image = named_image.read(arguments, "target", node_name="node-name")
     below = {"full": None, "none": source}.get(sync, source.backing)
     target = await image.open(machine.board.graph, source, below)
@@ -97,7 +97,7 @@ def change_backing_file(
     machine: Machine, *, device: str, image_node_name: str, backing_file: str
 ) -> None:
     """Write another name of the backing file into an image."""
-    root = _root(machine, device)
+    root = root_node(machine, device)
     image = machine.board.drives.node_of(None, image_node_name)
     if image.backing is None:
         raise QMPError("not allowing backing file change on an image without a backing file")
@@ -109,12 +109,3 @@ def change_backing_file(
         image.set_backing(backing_file, image.TYPE)  # as if both had one format: QEMU says so
     finally:
         image.set_read_only(was_read_only)
-
-
-def _root(machine: Machine, device: str) -> Node:
-    """Return a node that nothing stands on, and no job works on. Raises QMPError."""
-    node = machine.board.drives.node_of(device, device)
-    stands_below = any(node in each.children.values() for each in machine.board.graph.listed())
-    if stands_below or any(edge.parent.blocker(edge.name) for edge in node.parents):
-        raise QMPError("Need a root block node")
-    return node

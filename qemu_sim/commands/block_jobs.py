@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.block import copying, creation
+from qemu_sim.block import copying, creation, job_nodes
 from qemu_sim.block.graph import Graph
+from qemu_sim.commands.block_core import root_node
 from qemu_sim.commands.registry import command
-from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.errors import QMPError
 from qemu_sim.machine.job import Job, Wishes
 
 if TYPE_CHECKING:
@@ -66,26 +67,24 @@ def prepare_backup(
         raise QMPError("a backup with sync=none is not simulated by qemu-sim")
     if source is target:
         raise QMPError("Source and target cannot be the same")
-    source.check_free()
+    source.check_free(by_jobs=True)
+    target.check_free(by_jobs=True)
     if source.size != target.size:
         raise QMPError("Source and target image have different sizes")
-    job = _make(machine, "backup", arguments, source)
+    job = Making(machine, "backup", arguments, source)
+    job_nodes.for_backup(graph, job, source, target, arguments.get("filter-node-name"))
 
     async def work(job: Job) -> None:
         await copying.backup(job, source, target, top_only=sync == "top")
 
-    def start() -> None:
-        _hold(graph, job, source, target)
-        job.start(work, drained=True)
-
-    return job, start
+    return job.made, lambda: job.made.start(work, drained=True)
 
 
 @command("blockdev-mirror", raw=True)
 def blockdev_mirror(machine: Machine, arguments: Arguments) -> None:
     """Copy an image, and go over to the copy when a client says so."""
     drives, device, target = machine.board.drives, arguments["device"], arguments["target"]
-    nodes = drives.node_of(device, device), drives.node_of(target, target)
+    nodes = root_node(machine, device), drives.node_of(target, target)
     start_mirror(machine, arguments, *nodes)
 
 
@@ -108,20 +107,23 @@ def start_mirror(
     source.check_free()
     if source is target:
         raise QMPError("Can't mirror node into itself")
-    job = _make(machine, "mirror", arguments, source)
+    target.check_free()
+    making = Making(machine, "mirror", arguments, source)
+    name = arguments.get("filter-node-name")
+    nodes = job_nodes.for_mirror(graph, making, source, target, name)
+    job = making.made
     job.copy_mode = arguments.get("copy-mode", job.copy_mode)
 
     async def work(job: Job) -> None:
         await copying.mirror(job, source, target, sync)
 
-    def settled() -> None:
+    def rearrange() -> None:
         if job.pivots:
             if leaves is not None:
                 graph.set_backing(target, leaves)
             graph.replace(source, target)
 
-    job.settled.append(settled)
-    _hold(graph, job, source, target)
+    nodes.rearrange = rearrange
     job.start(work)
 
 
@@ -147,91 +149,55 @@ def block_stream(machine: Machine, arguments: Arguments) -> None:
     base = _base(machine, top, arguments)
     if "bottom" in arguments:
         raise QMPError("block-stream with 'bottom' is not simulated by qemu-sim")
-    _check_images(copying.chain(top))
+    check_images(copying.chain(top))
     top.check_free()
     if top.read_only:
         raise QMPError("Block node is read-only")
-    job = _make(machine, "stream", arguments, top)
+    making = Making(machine, "stream", arguments, top)
+    images = copying.chain(top)
+    images = images[: images.index(base) if base is not None else None]
+    nodes = job_nodes.for_stream(graph, making, images, arguments.get("filter-node-name"))
+    job = making.made
 
     async def work(job: Job) -> None:
         await copying.stream(job, top, base)
 
-    def settled() -> None:
+    def rearrange() -> None:
         if job.succeeded and top.backing is not None and top.backing is not base:
             copying.replace_backing(graph, top, base, arguments.get("backing-file"))
 
-    _hold(graph, job, top)
-    job.settled.append(settled)
+    nodes.rearrange = rearrange
     job.start(work)
 
 
-@command("block-commit", raw=True)
-def block_commit(machine: Machine, arguments: Arguments) -> None:
-    """Write what images hold into one below them."""
-    graph, device = machine.board.graph, arguments["device"]
-    try:
-        active = machine.board.drives.node_of(device, device)
-    except QMPError:
-        raise DeviceNotFound(f"Device '{device}' not found") from None
-    active.check_free()
-    images = copying.chain(active)
-    _check_images(images)
-    top = _in_chain(machine, images, arguments, "top") or active
-    base = _in_chain(machine, images, arguments, "base") or images[-1]
-    if top is base:
-        raise QMPError("cannot commit an image into itself")
-    if images.index(top) > images.index(base):
-        raise QMPError(f"'{base.name}' is not in this backing file chain")
-    was_read_only = base.read_only
-    base.set_read_only(False)
-    job = _make(machine, "commit", arguments, top)
-
-    async def work(job: Job) -> None:
-        await copying.commit(job, top, base, active=top is active)
-
-    def settled() -> None:
-        if job.pivots:
-            graph.replace(top, base)
-            return
-        if job.succeeded and top is not active:
-            for overlay in _overlays(graph, top):
-                copying.replace_backing(graph, overlay, base, arguments.get("backing-file"))
-        base.set_read_only(was_read_only)
-
-    job.settled.append(settled)
-    _hold(graph, job, active, top, base)
-    job.start(work)
-
-
-def _check_images(images: list[Node]) -> None:
+def check_images(images: list[Node]) -> None:
     """Raise QMPError where a filter is between images whose headers would have to change."""
     for image in images:
         if image.IS_FILTER:
             raise QMPError(f"a job across the filter '{image.name}' is not simulated by qemu-sim")
 
 
-def _make(machine: Machine, kind: str, arguments: Arguments, node: Node) -> Job:
-    """Return a job for `node`, called as its drive unless the client names it."""
-    drives = machine.board.drives.listed()
-    named = next((drive.name for drive in drives if drive.node is node), "")
-    wishes = Wishes(
-        auto_finalize=arguments.get("auto-finalize", True),
-        auto_dismiss=arguments.get("auto-dismiss", True),
-        speed=arguments.get("speed", 0),
-    )
-    return machine.jobs.make(arguments.get("job-id", named), kind, wishes)
+class Making:
+    """The making of a job for `node`, called as its drive unless the client names it."""
 
+    made: Job
 
-def _hold(graph: Graph, job: Job, source: Node, *others: Node) -> None:
-    """Keep the nodes as long as the job works on them."""
-    for node in (source, *others):
-        job.edges.append(graph.use(node, job, "main node", stays=True))
+    def __init__(self, machine: Machine, kind: str, arguments: Arguments, node: Node) -> None:
+        drives = machine.board.drives.listed()
+        named = next((drive.name for drive in drives if drive.node is node), "")
+        self._jobs = machine.jobs
+        self._id: str = arguments.get("job-id", named)
+        self._kind = kind
+        self._wishes = Wishes(
+            auto_finalize=arguments.get("auto-finalize", True),
+            auto_dismiss=arguments.get("auto-dismiss", True),
+            speed=arguments.get("speed", 0),
+        )
 
-    def release() -> None:
-        while job.edges:
-            graph.release(job.edges.pop())
-
-    job.settled.append(release)
+    def __call__(self) -> Job:
+        """Make it. Raises QMPError in QEMU's words."""
+        self.made = self._jobs.make(self._id, self._kind, self._wishes)
+        return self.made
 
 
 def _base(machine: Machine, top: Node, arguments: Arguments) -> Node | None:
@@ -239,34 +205,16 @@ def _base(machine: Machine, top: Node, arguments: Arguments) -> Node | None:
         return None
     images = copying.chain(top)
     if "base" in arguments:
-        return _by_filename(images[1:], arguments["base"])
+        return by_filename(images[1:], arguments["base"])
     base = machine.board.drives.node_of(None, arguments["base-node"])
     if base not in images[1:]:
         raise QMPError(f"Node '{base.name}' is not a backing image of '{top.name}'")
     return base
 
 
-def _in_chain(
-    machine: Machine, images: list[Node], arguments: Arguments, which: str
-) -> Node | None:
-    """Return the image that `top`, `base` and their -node forms name; None for neither."""
-    name, path = arguments.get(f"{which}-node"), arguments.get(which)
-    if name is not None and path is not None:
-        raise QMPError(f"'{which}-node' and '{which}' are mutually exclusive")
-    if name is None:
-        return None if path is None else _by_filename(images, path)
-    node = machine.board.drives.node_of(None, name)
-    if node not in images:
-        raise QMPError(f"'{name}' is not in this backing file chain")
-    return node
-
-
-def _by_filename(images: list[Node], path: str) -> Node:
+def by_filename(images: list[Node], path: str) -> Node:
+    """Return the image of that name. Raises QMPError in QEMU's words."""
     for image in images:
         if image.filename == path:
             return image
     raise QMPError(f"Can't find '{path}' in the backing chain")
-
-
-def _overlays(graph: Graph, below: Node) -> list[Node]:
-    return [node for node in graph.listed() if node.children.get("backing") is below]

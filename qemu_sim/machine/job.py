@@ -224,10 +224,16 @@ class Job:
 
     def give_up(self) -> None:
         """End a job whose work never began."""
-        self.settled.clear()
+        self._settle()
         for status in ("aborting", "concluded"):
             self.move(status)
         self.dismiss()
+
+    def fail(self) -> None:
+        """Forget a job that could not even be made."""
+        self._settle()
+        self._jobs.forget(self)
+        self.move("null")
 
     def move(self, status: str) -> None:
         """Change the state, and tell."""
@@ -267,15 +273,18 @@ class Job:
         self._conclude("BLOCK_JOB_CANCELLED" if error is None else "BLOCK_JOB_COMPLETED")
 
     def _conclude(self, event: str) -> None:
+        self._settle()
+        self._tell(event)
+        self.move("concluded")
+        if self.auto_dismiss:
+            self.dismiss()
+
+    def _settle(self) -> None:
         for call in self.settled:
             try:
                 call()
             except QMPError as error:
                 self.error = str(error)
-        self._tell(event)
-        self.move("concluded")
-        if self.auto_dismiss:
-            self.dismiss()
 
     def _turn(self) -> dict[str, Any]:
         return {

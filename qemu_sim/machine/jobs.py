@@ -43,8 +43,7 @@ class Jobs:
         self._jobs[id] = job
         job.move("created")
         if wishes.speed < 0:
-            self.forget(job)
-            job.move("null")
+            job.fail()
             raise QMPError("Parameter 'speed' expects a non-negative value")
         return job
 
