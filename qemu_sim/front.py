@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from qemu_sim.errors import QMPError
 from qemu_sim.machine.configuration import Configuration, Given, MonitorSpec, StartError
 from qemu_sim.machine.settings import machine_options
-from qemu_sim.monitor.door import Door, backend_address, open_door
+from qemu_sim.monitor.door import Door, backend_address, calls_again, open_door
 from qemu_sim.monitor.session import new_session
 from qemu_sim.qapi import extension
 from qemu_sim.qapi import profile as profiles
@@ -80,6 +80,8 @@ class Front:
                     self._open_door(spec, given)
 
     def _open_door(self, spec: MonitorSpec, given: Given) -> None:
+        if calls_again(given.values["backend"]):
+            return
         address, server = backend_address(given.values["backend"])
         door = open_door(address, server=server)
         if door is None:

@@ -22,6 +22,7 @@ from qemu_sim.machine.configuration import Given, MonitorSpec, StartError
 from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.monitor_object import MonitorObject
 from qemu_sim.monitor.chardev import MonitorChardev
+from qemu_sim.monitor.door import calls_again
 from qemu_sim.monitor.monitors import Monitors
 
 if TYPE_CHECKING:
@@ -171,8 +172,14 @@ class Host:
             sys.stdout.flush()
 
     async def _open_monitor(self, spec: MonitorSpec, given: Given) -> None:
-        human = spec.mode == "readline"
         shown = self._shown(spec)
+        if calls_again(given.values["backend"]):
+            with given.blame():
+                await self._add_chardev(given)
+                options = {"chardev": spec.chardev, "pretty": spec.pretty}
+                self.monitors.plug(shown.qom_type, shown.id, options)
+            return
+        human = spec.mode == "readline"
         monitor = self.monitors.add(shown.id, pretty=spec.pretty, human=human)
         id, backend = given.values["id"], given.values["backend"]
         chardevs = self.machine.board.chardevs

@@ -32,6 +32,8 @@ def _mem_lock(key: str, value: str) -> str:
 
 _OVERCOMMIT = Group("overcommit", kinds={"mem-lock": _mem_lock, "cpu-pm": parse_bool})
 _RTC = Group("rtc", kinds=dict.fromkeys(("base", "clock", "driftfix"), as_text), merged=True)
+_ISCSI_KEYS = ("user", "password", "password-secret", "header-digest", "initiator-name")
+_ISCSI = Group("iscsi", kinds={**dict.fromkeys(_ISCSI_KEYS, as_text), "timeout": parse_number})
 _SANDBOX_VALUES = {
     "obsolete": ("allow", "deny"),
     "elevateprivileges": ("allow", "deny", "children"),
@@ -120,6 +122,11 @@ def _overcommit(reading: Reading, source: str, text: str) -> None:
         reading.opts(_OVERCOMMIT, source, text)
 
 
+def _iscsi(reading: Reading, source: str, text: str) -> None:
+    with blame(source):
+        reading.opts(_ISCSI, source, text)
+
+
 def _sandbox(reading: Reading, source: str, text: str) -> None:
     with blame(source):
         values = reading.opts(_SANDBOX, source, text).values
@@ -172,6 +179,7 @@ READERS: dict[str, Reader] = {
     "rtc": _rtc,
     "overcommit": _overcommit,
     "sandbox": _sandbox,
+    "iscsi": _iscsi,
     "seed": _seed,
     "k": nothing,
     "L": nothing,

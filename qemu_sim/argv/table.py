@@ -95,6 +95,7 @@ HARMLESS: dict[str, Option] = {
     "k": ("language", "the guest here has no keyboard"),
     "overcommit": ("[mem-lock=on|off|on-fault][,cpu-pm=on|off]", "a hint to the host"),
     "sandbox": ("on[,class=allow|deny]", "it restricts QEMU, which does not run here"),
+    "iscsi": ("[initiator-name=name][,...]", "defaults of a block driver that is not simulated"),
     "no-acpi": (None, _NO_FIRMWARE),
     "no-hpet": (None, _NO_FIRMWARE),
 }
@@ -113,7 +114,7 @@ UNSIMULATED = {
     **dict.fromkeys(
         (
             *("set", "mem-path", "fda", "fdb", "hda", "hdb", "hdc", "hdd", "cdrom"),
-            *("mtdblock", "sd", "fsdev", "virtfs", "iscsi", "usbdevice", "spice"),
+            *("mtdblock", "sd", "fsdev", "virtfs", "usbdevice", "spice"),
             *("acpitable", "tpmdev", "pflash", "shim", "dtb", "fw_cfg", "debugcon"),
             *("gdb", "d", "D", "dfilter", "xen-domid", "loadvm", "option-rom", "icount", "echr"),
             *("trace", "plugin", "dump-vmstate", "prom-env", "semihosting-config"),

@@ -77,6 +77,11 @@ def open_door(address: addresses.SocketAddress, *, server: bool) -> Door | None:
     return None
 
 
+def calls_again(backend: dict[str, Any]) -> bool:
+    """Whether a ChardevBackend of type socket connects whenever the other end is there."""
+    return any(backend.get("data", {}).get(key) for key in ("reconnect", "reconnect-ms"))
+
+
 def backend_address(backend: dict[str, Any]) -> tuple[addresses.SocketAddress, bool]:
     """Return the address of a ChardevBackend of type socket, and whether it is a server."""
     legacy = backend["data"]["addr"]

@@ -176,3 +176,24 @@ def test_what_cannot_be_removed(machine, add_socket):
     with pytest.raises(QMPError, match="Chardev 'c0' is busy"):
         machine.execute("chardev-remove", id="c0")
     client.close()
+
+
+def test_a_monitor_that_calls_is_not_needed_and_calls_again(make_machine, tmp_path):
+    """As the event socket of a manager that is started later, or again."""
+    path = str(tmp_path / "events")
+    machine = make_machine(
+        *("-M", "none", "-chardev", f"socket,id=ev,path={path},reconnect-ms=20"),
+        *("-mon", "chardev=ev,mode=control"),
+    )
+    assert machine.execute("query-status")["running"]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(TIMEOUT)
+        listener.bind(path)
+        listener.listen(1)
+        for _ in range(2):
+            sock, _ = listener.accept()
+            with sock, sock.makefile("rb") as lines:
+                sock.settimeout(TIMEOUT)
+                assert json.loads(lines.readline()).keys() == GREETING
+                sock.sendall(b'{"execute": "qmp_capabilities"}')
+                assert json.loads(lines.readline()) == {"return": {}}
