@@ -109,11 +109,14 @@ class Admission:
         return Access(machine.version, machine.options.check_peer, machine.fdsets.reopen, named_fds)
 
     def refuse_given_away(self) -> None:
-        """Raise QMPError if another process runs this machine's backends."""
+        """Raise QMPError if another process uses this machine's backends, or its RAM."""
         plan = self._machine.migration.plan
-        gone = [entry.device.name for entry in plan.transferred()] if plan else []
+        if plan is None or not plan.is_elsewhere:
+            return
+        gone = [entry.device.name for entry in plan.transferred()]
         if gone:
             raise QMPError(f"Backends were handed over to the destination: {', '.join(gone)}")
+        raise QMPError("Guest RAM was handed over to the destination")
 
     def _refuse_not_simulated(self) -> None:
         machine = self._machine

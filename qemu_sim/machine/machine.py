@@ -236,10 +236,9 @@ class Machine:
     def forget_run(self) -> None:
         """Have a stopped guest start from the beginning, unless another process runs it."""
         state = self.run_state.value
-        if state == "postmigrate":
-            is_elsewhere = self.migration.plan is not None and self.migration.plan.transferred()
-            if is_elsewhere:
-                return
+        plan = self.migration.plan if state == "postmigrate" else None
+        if plan is not None and plan.is_elsewhere:
+            return
         if state not in ("inmigrate", "finish-migrate"):
             self.run_state.move("prelaunch")
 

@@ -125,6 +125,7 @@ class HandOver:
 
     def _report(self, started: dict[str, Any]) -> None:
         """Take the blackouts, in microseconds, from the destination that measured them."""
+        self._plan.ram_shared = self.ram_travels
         self._plan.blackout_us = _number(started.get("blackout-us"))
         blackouts = started.get("devices")
         for entry in self._plan.transferred():

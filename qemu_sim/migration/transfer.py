@@ -150,6 +150,13 @@ class Plan:
 
     entries: list[Entry] = field(default_factory=list)
     blackout_us: int | None = None
+    ram_shared: bool = False
+    """Whether the destination runs on the very RAM of the source, not on a copy."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether, once all went well, another process uses what was the source's."""
+        return self.ram_shared or bool(self.transferred())
 
     def transferred(self) -> list[Entry]:
         """Return the entries (still) to be transferred, in device order."""

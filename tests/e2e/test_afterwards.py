@@ -153,3 +153,24 @@ def test_a_server_that_is_dead_already(make_world, server):
     assert outcome.source.status == "completed"
     assert outcome.destination.devices["disk0"].outcome == "reopened"
     world.served_by(destination, source)
+
+
+@pytest.mark.parametrize("share", ["on", "off"])
+def test_who_gave_its_ram_away_does_not_go_on(make_machine, share):
+    """Of a copy it may, as QEMU's source may: the guest is then as old as that."""
+    argv = [
+        *("-machine", "q35,memory-backend=ram", "-m", "64M"),
+        *("-object", f"memory-backend-memfd,id=ram,size=64M,share={share}"),
+    ]
+    source = make_machine(*argv)
+    destination = make_machine(*argv, "-incoming", "defer")
+    assert source.migrate_to(destination).source.status == "completed"
+    if share == "off":
+        source.execute("cont")
+        assert source.execute("query-status")["running"]
+        return
+    with pytest.raises(QMPError, match="Guest RAM was handed over to the destination"):
+        source.execute("cont")
+    source.execute("system_reset")
+    with pytest.raises(QMPError, match="Guest RAM was handed over to the destination"):
+        source.execute("cont")
