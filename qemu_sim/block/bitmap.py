@@ -5,6 +5,7 @@ QEMU: block/dirty-bitmap.c, block/monitor/bitmap-qmp-cmds.c
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,14 @@ class Bitmap:
             "busy": False,
             "persistent": False,
         }
+
+    def sha256(self, size: int) -> str:
+        """Return the hash of its words, 64 clean bits each, for a node of so many bytes.
+
+        QEMU: util/hbitmap.c (hbitmap_sha256)
+        """
+        bits = -(-size // self.granularity)
+        return hashlib.sha256(bytes(8 * max(-(-bits // 64), 1))).hexdigest()
 
 
 def make(arguments: dict[str, Any]) -> Bitmap:

@@ -122,7 +122,8 @@ def _null(values: Mapping[str, str]) -> dict[str, Any]:
     if "size" in values:
         found["size"] = parse_size("size", values["size"])
     if "read-zeroes" in values:
-        found["read-zeroes"] = parse_bool("read-zeroes", values["read-zeroes"])
+        parse_bool("read-zeroes", values["read-zeroes"])
+        found["read-zeroes"] = values["read-zeroes"]  # a file name shows what was written
     return found
 
 

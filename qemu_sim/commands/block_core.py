@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.block import activity, graph_report, statistics
+from qemu_sim.block import activity, statistics
 from qemu_sim.block import limits as io_limits
 from qemu_sim.block.backend import Backend
 from qemu_sim.block.node import Node
@@ -156,11 +156,3 @@ def root_node(machine: Machine, device: str) -> Node:
     if any(isinstance(edge.parent, Node) for edge in node.parents):
         raise QMPError("Need a root block node")
     return node
-
-
-@command("x-debug-query-block-graph")
-def x_debug_query_block_graph(machine: Machine) -> Any:
-    """Return who uses which node, and how."""
-    jobs = [job for job in machine.jobs.listed() if job.is_block]
-    found = graph_report.report(machine.board.graph, jobs)
-    return shape.answer(machine.schema.by_name, "x-debug-query-block-graph", found)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.commands.block_core import bitmap_node
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
 
@@ -69,13 +68,6 @@ CHECKS: dict[str, Check] = {
     "nbd-server-remove": _export,
     "nbd-server-stop": _no_server,
     "x-blockdev-amend": _node,
-    "x-blockdev-change": _drive_or_node("parent"),
-    "x-blockdev-set-iothread": lambda machine, arguments: machine.board.graph.node(
-        arguments["node-name"]
-    ),
-    "x-debug-block-dirty-bitmap-sha256": lambda machine, arguments: bitmap_node(
-        machine, arguments["node"]
-    ),
     "xen-load-devices-state": _not_while_running,
 }
 

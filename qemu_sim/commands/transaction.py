@@ -92,6 +92,13 @@ def block_dirty_bitmap_merge(machine: Machine, arguments: Arguments) -> None:
     _merge(machine, arguments)
 
 
+@command("x-debug-block-dirty-bitmap-sha256")
+def x_debug_block_dirty_bitmap_sha256(machine: Machine, *, node: str, name: str) -> dict[str, str]:
+    """Return the hash of what a bitmap has noted."""
+    found, noted = _find(machine, {"node": node, "name": name})
+    return {"sha256": noted.sha256(found.size)}
+
+
 async def _act(machine: Machine, kind: str, arguments: Arguments) -> tuple[Undo, Commit]:
     act = _ACTIONS.get(kind)
     if act is None:
