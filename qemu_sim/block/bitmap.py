@@ -1,4 +1,4 @@
-"""Dirty bitmaps. No guest writes here, so they stay clean.
+"""Dirty bitmaps: where a node was written to, by jobs and by clients of its exports.
 
 QEMU: block/dirty-bitmap.c, block/monitor/bitmap-qmp-cmds.c
 """
@@ -6,7 +6,7 @@ QEMU: block/dirty-bitmap.c, block/monitor/bitmap-qmp-cmds.c
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qemu_sim.errors import QMPError
@@ -17,17 +17,32 @@ _LEAST_GRANULARITY = 512
 
 @dataclass(slots=True)
 class Bitmap:
-    """One bitmap of a node; `recording` says whether it would note writes."""
+    """One bitmap of a node; `recording` says whether it notes writes."""
 
     name: str
     granularity: int = _DEFAULT_GRANULARITY
     recording: bool = True
+    dirty: set[int] = field(default_factory=set)
+    """Numbers of the parts, `granularity` bytes each, that were written to."""
+
+    def mark(self, offset: int, length: int) -> None:
+        """Note a write."""
+        if self.recording and length:
+            last = (offset + length - 1) // self.granularity
+            self.dirty.update(range(offset // self.granularity, last + 1))
+
+    def merge(self, other: Bitmap) -> None:
+        """Note what `other` has noted."""
+        for part in other.dirty:
+            first = part * other.granularity // self.granularity
+            last = ((part + 1) * other.granularity - 1) // self.granularity
+            self.dirty.update(range(first, last + 1))
 
     def describe(self) -> dict[str, Any]:
         """Return the BlockDirtyInfo."""
         return {
             "name": self.name,
-            "count": 0,
+            "count": len(self.dirty) * self.granularity,
             "granularity": self.granularity,
             "recording": self.recording,
             "busy": False,
@@ -35,12 +50,15 @@ class Bitmap:
         }
 
     def sha256(self, size: int) -> str:
-        """Return the hash of its words, 64 clean bits each, for a node of so many bytes.
+        """Return the hash of its words, 64 bits each, for a node of so many bytes.
 
         QEMU: util/hbitmap.c (hbitmap_sha256)
         """
         bits = -(-size // self.granularity)
-        return hashlib.sha256(bytes(8 * max(-(-bits // 64), 1))).hexdigest()
+        words = bytearray(8 * max(-(-bits // 64), 1))
+        for part in self.dirty:
+            words[part // 8] |= 1 << part % 8
+        return hashlib.sha256(words).hexdigest()
 
 
 def make(arguments: dict[str, Any]) -> Bitmap:

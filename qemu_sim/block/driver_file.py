@@ -5,6 +5,7 @@ QEMU: block/file-posix.c
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
@@ -14,6 +15,7 @@ from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 
 _SECTOR = 512
+_FAR = 1 << 63
 
 
 class DriverFile(Node):
@@ -80,6 +82,27 @@ class DriverFile(Node):
             raise QMPError(os.strerror(error.errno or 0)) from None
         if written < len(data):
             raise QMPError("No space left on device")
+
+    def flush(self) -> None:
+        """Have the disk take what was written."""
+        if not self.no_flush:
+            os.fdatasync(self.fd.fileno())
+
+    def extent(self, offset: int, length: int) -> tuple[int, bool]:
+        """Tell data from holes, as far as the host's file system does."""
+        data = self._seek(offset, os.SEEK_DATA)
+        if data > offset:
+            return min(length, data - offset), True
+        return min(length, self._seek(offset, os.SEEK_HOLE) - offset), False
+
+    def _seek(self, offset: int, whence: int) -> int:
+        """Return where the next data, or the next hole, begins; far away if there is none."""
+        try:
+            return os.lseek(self.fd.fileno(), offset, whence)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return _FAR
 
     def holds(self, offset: int, length: int) -> bool:  # noqa: ARG002  (the same everywhere)
         """There is nothing below."""

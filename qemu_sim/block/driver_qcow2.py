@@ -79,6 +79,24 @@ class DriverQcow2(Node):
         """Store data in the image."""
         self._clusters.write(offset, data, self._below)
 
+    @property
+    def below(self) -> None:
+        """The data are not those of the file, but in it."""
+
+    def flush(self) -> None:
+        """Have the disk take what was written."""
+        self.child.flush()
+
+    def extent(self, offset: int, length: int) -> tuple[int, bool]:
+        """Tell of one cluster; zeros are where neither image nor backing file has it."""
+        alike = min(length, self.header.cluster - offset % self.header.cluster)
+        if self.holds(offset, alike):
+            return alike, False
+        backing = self.children.get("backing")
+        if backing is None or offset >= backing.size:
+            return alike, True
+        return backing.extent(offset, min(alike, backing.size - offset))
+
     def holds(self, offset: int, length: int) -> bool:
         """Whether the image itself has any of this."""
         return self._clusters.holds(offset, length)

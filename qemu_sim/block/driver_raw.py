@@ -48,19 +48,17 @@ class DriverRaw(Node):
     @property
     def size(self) -> int:
         """Bytes of the window."""
-        size: int = self.options.get("size", self.child.size - self.options.get("offset", 0))
+        size: int = self.options.get("size", self.child.size - self.window)
         return size
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Return bytes of the window."""
-        return self.child.read(offset + self.options.get("offset", 0), length)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Store bytes in the window."""
-        self.child.write(offset + self.options.get("offset", 0), data)
+    @property
+    def window(self) -> int:
+        """Where it begins in the file."""
+        offset: int = self.options.get("offset", 0)
+        return offset
 
     def resize(self, size: int) -> None:
         """Resize the file below."""
         if "size" in self.options:
             raise QMPError("Cannot resize fixed-size raw disks")
-        self.child.resize(size + self.options.get("offset", 0))
+        self.child.resize(size + self.window)

@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qemu_sim.block import permissions
-from qemu_sim.block.bitmap import Bitmap
+from qemu_sim.block.guest_io import Follow, GuestIO
 from qemu_sim.errors import QMPError
 from qemu_sim.wire import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qemu_sim.block.bitmap import Bitmap
     from qemu_sim.block.edge import Edge
     from qemu_sim.block.permissions import Claim
     from qemu_sim.block.snapshot import SnapshotStore
@@ -27,7 +28,7 @@ _MAX_IOV = 1024
 _PAGE = 4096
 
 
-class Node:
+class Node(GuestIO):
     """One node. Subclasses are found by their TYPE (driver_qcow2.py holds "qcow2")."""
 
     TYPE: ClassVar[str]
@@ -57,6 +58,7 @@ class Node:
         self.height = 1
         self.write_threshold = 0
         self.bitmaps: dict[str, Bitmap] = {}
+        self.followers: list[Follow] = []
 
     def set_options(self, options: Mapping[str, Any]) -> None:
         """Take new options; `open` or `reopen` makes them true."""
@@ -107,6 +109,11 @@ class Node:
         stands_on = role == "backing" and not self.IS_FILTER
         return f"node is used as backing hd of '{self.name}'" if stands_on else None
 
+    @property
+    def below(self) -> Node | None:
+        """The child whose data it shows."""
+        return None if self.CHILD is None else self.child
+
     def check_free(self, *, by_jobs: bool = False) -> None:
         """Raise QMPError in QEMU's words while a job works on it, or an image stands on it.
 
@@ -152,14 +159,6 @@ class Node:
     def resize(self, size: int) -> None:  # noqa: ARG002  (for those that can)
         """Change `size`. Raises QMPError in QEMU's words."""
         raise QMPError("Image format driver does not support resize")
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return what a guest would read; beyond the end there are zeros."""
-        return self.child.read(offset, length)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Store `data`. Raises QMPError."""
-        self.child.write(offset, data)
 
     def holds(self, offset: int, length: int) -> bool:
         """Whether any of this is the node's own, and not its backing file's."""

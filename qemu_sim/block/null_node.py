@@ -33,6 +33,13 @@ class NullNode(Node):
     def write(self, offset: int, data: bytes) -> None:
         """Forget `data`."""
 
+    def flush(self) -> None:
+        """Nothing was written."""
+
+    def extent(self, offset: int, length: int) -> tuple[int, bool]:  # noqa: ARG002  (the same everywhere)
+        """All zeros, if that was promised."""
+        return length, bool(self.options.get("read-zeroes"))
+
     def holds(self, offset: int, length: int) -> bool:  # noqa: ARG002  (the same everywhere)
         """There is nothing below."""
         return True

@@ -1,6 +1,6 @@
 """Commands that find what they are given, and go no further: what they would do is not simulated.
 
-QEMU: blockdev.c, block/export/export.c, blockdev-nbd.c, hw/cxl, migration/colo.c
+QEMU: blockdev.c, hw/cxl, migration/colo.c
 
 So a wrong name gets QEMU's own answer, and only a right one is told what is missing here.
 """
@@ -31,10 +31,6 @@ def _node(machine: Machine, arguments: Arguments) -> None:
     machine.board.drives.node_of(None, arguments["node-name"])
 
 
-def _export(_machine: Machine, arguments: Arguments) -> None:
-    raise QMPError(f"Export '{arguments.get('name', arguments.get('id'))}' is not found")
-
-
 def _only_policy(key: str, policy: str, text: str) -> Check:
     def check(_machine: Machine, arguments: Arguments) -> None:
         if arguments[key] != policy:
@@ -44,18 +40,12 @@ def _only_policy(key: str, policy: str, text: str) -> Check:
     return check
 
 
-def _no_server(_machine: Machine, _arguments: Arguments) -> None:
-    raise QMPError("NBD server not running")
-
-
 def _not_while_running(machine: Machine, _arguments: Arguments) -> None:
     if machine.is_running:
         raise QMPError("Cannot update device state while vm is running")
 
 
 CHECKS: dict[str, Check] = {
-    "block-export-add": _node,
-    "block-export-del": _export,
     "blockdev-snapshot-delete-internal-sync": _drive_or_node("device"),
     "blockdev-snapshot-internal-sync": _drive_or_node("device"),
     "cxl-add-dynamic-capacity": _only_policy(
@@ -64,9 +54,6 @@ CHECKS: dict[str, Check] = {
     "cxl-release-dynamic-capacity": _only_policy(
         "removal-policy", "prescriptive", "Removal policy not supported"
     ),
-    "nbd-server-add": _drive_or_node("device"),
-    "nbd-server-remove": _export,
-    "nbd-server-stop": _no_server,
     "x-blockdev-amend": _node,
     "xen-load-devices-state": _not_while_running,
 }

@@ -64,7 +64,7 @@ def block_dirty_bitmap_remove(machine: Machine, arguments: Arguments) -> None:
 
 @command("block-dirty-bitmap-enable", raw=True)
 def block_dirty_bitmap_enable(machine: Machine, arguments: Arguments) -> None:
-    """Have a bitmap note writes, of which there are none."""
+    """Have a bitmap note writes."""
     _record(machine, arguments, recording=True)
 
 
@@ -76,8 +76,8 @@ def block_dirty_bitmap_disable(machine: Machine, arguments: Arguments) -> None:
 
 @command("block-dirty-bitmap-clear", raw=True)
 def block_dirty_bitmap_clear(machine: Machine, arguments: Arguments) -> None:
-    """Clean a bitmap, which is clean."""
-    _find(machine, arguments)
+    """Clean a bitmap."""
+    _clear(machine, arguments)
 
 
 @command("blockdev-snapshot", raw=True)
@@ -88,7 +88,7 @@ def blockdev_snapshot(machine: Machine, arguments: Arguments) -> None:
 
 @command("block-dirty-bitmap-merge", raw=True)
 def block_dirty_bitmap_merge(machine: Machine, arguments: Arguments) -> None:
-    """Note in one bitmap what others have noted: nothing."""
+    """Note in one bitmap what others have noted."""
     _merge(machine, arguments)
 
 
@@ -147,16 +147,23 @@ def _disable(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
 
 
 def _clear(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
-    _find(machine, arguments)
-    return _nothing, _nothing
+    _, found = _find(machine, arguments)
+    before, found.dirty = found.dirty, set()
+    return lambda: setattr(found, "dirty", before), _nothing
 
 
 def _merge(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
     node = arguments["node"]
-    _find(machine, {"node": node, "name": arguments["target"]})
-    for source in arguments["bitmaps"]:
-        _find(machine, source if isinstance(source, dict) else {"node": node, "name": source})
-    return _nothing, _nothing
+    _, target = _find(machine, {"node": node, "name": arguments["target"]})
+    named = [
+        source if isinstance(source, dict) else {"node": node, "name": source}
+        for source in arguments["bitmaps"]
+    ]
+    sources = [_find(machine, each)[1] for each in named]
+    before, target.dirty = target.dirty, set(target.dirty)
+    for source in sources:
+        target.merge(source)
+    return lambda: setattr(target, "dirty", before), _nothing
 
 
 def _snapshot(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:

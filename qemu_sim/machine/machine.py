@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qemu_sim.backends.netdev import Netdev
+    from qemu_sim.block.exports import Exports
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.admission import Admission
     from qemu_sim.machine.core_dump import CoreDump
@@ -155,6 +156,13 @@ class Machine:
         return Admission(self)
 
     @cached_property
+    def exports(self) -> Exports:
+        """The block nodes that clients elsewhere see."""
+        from qemu_sim.block.exports import Exports  # noqa: PLC0415 - few machines have some
+
+        return Exports(self.board.graph, self.events.emit, self.bug, self.version)
+
+    @cached_property
     def core_dump(self) -> CoreDump:
         """The last dump of guest memory."""
         from qemu_sim.machine.core_dump import CoreDump  # noqa: PLC0415 - few are ever dumped
@@ -266,6 +274,8 @@ class Machine:
         if "core_dump" in vars(self):
             self.core_dump.close()
         self.jobs.close()
+        if "exports" in vars(self):
+            self.exports.close()
         self.board.close()
         self.cpus.close()
         self.power.close()

@@ -20,8 +20,6 @@ _SAME_ARGUMENTS = {
     "block_job_set_speed": "block-job-set-speed",
     "block_resize": "block_resize",
     "eject": "eject",
-    "nbd_server_add": "nbd-server-add",
-    "nbd_server_stop": "nbd-server-stop",
     "snapshot_blkdev_internal": "blockdev-snapshot-internal-sync",
     "snapshot_delete_blkdev_internal": "blockdev-snapshot-delete-internal-sync",
 }
@@ -122,24 +120,6 @@ def drive_del(session: Session, id: str) -> str:
         session.machine.board.drives.delete(id)
     except DeviceNotFound as error:
         return _bare_before_8(session, str(error))
-    return ""
-
-
-@hmp("nbd_server_start")
-def nbd_server_start(
-    _session: Session, uri: str, *, all: bool = False, writable: bool = False
-) -> str:
-    """Refuse: there is no NBD server."""
-    del uri
-    if writable and not all:
-        raise QMPError("-w only valid together with -a")
-    raise QMPError("not simulated by qemu-sim: nbd_server_start")
-
-
-@hmp("nbd_server_remove")
-async def nbd_server_remove(session: Session, name: str, *, force: bool = False) -> str:
-    """Withdraw an export: there is none."""
-    await session.execute("nbd-server-remove", name=name, mode="hard" if force else "safe")
     return ""
 
 

@@ -1,0 +1,111 @@
+"""What users of a node ask of it, as a guest would: bytes in, bytes out.
+
+QEMU: block/io.c
+
+Data on this host are there at once. Those on another are waited for, so that whoever may
+meet a node of that kind asks by `fetch` and `store`, and not by `read` and `write`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qemu_sim.block.bitmap import Bitmap
+
+_PIECE = 1 << 20
+
+Follow = Callable[[int, bytes], Awaitable[None]]
+
+
+class GuestIO:
+    """The part of a node that has to do with its data."""
+
+    bitmaps: dict[str, Bitmap]
+    followers: list[Follow]
+    """Each is told what was stored, and waited for."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes that a guest would see."""
+
+    @property
+    @abstractmethod
+    def below(self) -> GuestIO | None:
+        """The node whose data these are; None where they are the node's own."""
+
+    @property
+    def window(self) -> int:
+        """Where the data begin in those of the node below."""
+        return 0
+
+    # At once.
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return what a guest would read; beyond the end there are zeros. Raises QMPError."""
+        return self._provider.read(self.window + offset, length)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store `data`. Raises QMPError."""
+        self._provider.write(self.window + offset, data)
+
+    def flush(self) -> None:
+        """Have the host's disk take what was written. Raises QMPError."""
+        self._provider.flush()
+
+    def extent(self, offset: int, length: int) -> tuple[int, bool]:
+        """Return how many bytes from `offset` are alike, and whether they are known as zeros."""
+        if self.below is None:
+            return length, False
+        return self.below.extent(self.window + offset, length)
+
+    # In time.
+
+    async def fetch(self, offset: int, length: int) -> bytes:
+        """Return what a guest would read. Raises QMPError."""
+        if self.below is None:
+            return self.read(offset, length)
+        return await self.below.fetch(self.window + offset, length)
+
+    async def store(self, offset: int, data: bytes) -> None:
+        """Store `data` as a guest would. Raises QMPError."""
+        await self.put(offset, data)
+        for bitmap in self.bitmaps.values():
+            bitmap.mark(offset, len(data))
+        for follow in self.followers:
+            await follow(offset, data)
+
+    async def put(self, offset: int, data: bytes) -> None:
+        """Store `data` and do nothing else: what makes `store` of one node that of another."""
+        if self.below is None:
+            self.write(offset, data)
+        else:
+            await self.below.store(self.window + offset, data)
+
+    async def store_zeros(self, offset: int, length: int) -> None:
+        """Store zeros where others may be. Raises QMPError."""
+        end = offset + length
+        while offset < end:
+            alike, is_zero = self.extent(offset, end - offset)
+            if not is_zero:
+                alike = min(alike, _PIECE)
+                await self.store(offset, bytes(alike))
+                await asyncio.sleep(0)
+            offset += alike
+
+    async def sync(self) -> None:
+        """Have what was stored reach the disk. Raises QMPError."""
+        if self.below is None:
+            self.flush()
+        else:
+            await self.below.sync()
+
+    @property
+    def _provider(self) -> GuestIO:
+        below = self.below
+        assert below is not None, "a node with data of its own has to say what they are"
+        return below
