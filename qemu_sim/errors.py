@@ -78,6 +78,7 @@ class LoadError(WireError):
         self.detail = printed or text
         self._printed = [printed] if printed else []
         self._older = ("" if printed else text) if older is None else older
+        self._number = number
         self._strerror = os.strerror(number)
         self._older_strerror = os.strerror(older_number or number)
 
@@ -89,8 +90,17 @@ class LoadError(WireError):
         text = "load of migration failed"
         if keeps_reason:
             return self._printed, f"{text}: {self._strerror}: {self}"
-        older = [self._older] if self._older else []
-        return self._printed + older, f"{text}: {self._older_strerror}"
+        return self._printed_by_older, f"{text}: {self._older_strerror}"
+
+    def told_of_snapshot(self, *, keeps_reason: bool) -> tuple[list[str], str]:
+        """Return the lines that are printed, and the error, where it was in a snapshot."""
+        if keeps_reason:
+            return self._printed, str(self)
+        return self._printed_by_older, f"Error -{self._number} while loading VM state"
+
+    @property
+    def _printed_by_older(self) -> list[str]:
+        return [*self._printed, self._older] if self._older else self._printed
 
 
 class FdError(Exception):

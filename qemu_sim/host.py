@@ -63,6 +63,7 @@ class Host:
                 self._qtest.serve()
             await self._start_mqtt()
             await self._await_incoming()
+            await self._begin_with_snapshot()
             await self.machine.start()
 
     async def wait(self) -> int:
@@ -257,6 +258,15 @@ class Host:
 
             self._mqtt = Publisher(url, self.machine)
             self._mqtt.start()
+
+    async def _begin_with_snapshot(self) -> None:
+        name = self.machine.options.loadvm
+        if name is None or not self.machine.is_initialized:
+            return
+        try:
+            await self.machine.snapshots.load_at_start(name)
+        except QMPError as error:
+            raise StartError(str(error)) from None
 
     async def _await_incoming(self) -> None:
         given = self._configuration.incoming

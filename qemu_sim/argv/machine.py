@@ -107,6 +107,10 @@ def _start_paused(reading: Reading, _source: str, _text: str) -> None:
     reading.configuration.start_paused = True
 
 
+def _loadvm(reading: Reading, _source: str, text: str) -> None:
+    reading.configuration.loadvm = text
+
+
 def _preconfig(reading: Reading, _source: str, _text: str) -> None:
     reading.configuration.preconfig = True
 
@@ -172,6 +176,7 @@ READERS: dict[str, Reader] = {
     "enable-kvm": _enable_kvm,
     "S": _start_paused,
     "preconfig": _preconfig,
+    "loadvm": _loadvm,
     "global": _global,
     "boot": _boot,
 }

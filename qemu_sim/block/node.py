@@ -176,7 +176,7 @@ class Node(GuestIO):
     @property
     def can_snapshot(self) -> bool:
         """Whether a snapshot of it can be made now."""
-        return self.snapshot_store is not None and self.active and not self.read_only
+        return self.snapshot_store is not None and self.writable
 
     def backing_reference(self) -> dict[str, Any] | str | None:
         """What to open below this image by itself: options, a node's name, or nothing."""

@@ -46,8 +46,6 @@ def _not_while_running(machine: Machine, _arguments: Arguments) -> None:
 
 
 CHECKS: dict[str, Check] = {
-    "blockdev-snapshot-delete-internal-sync": _drive_or_node("device"),
-    "blockdev-snapshot-internal-sync": _drive_or_node("device"),
     "cxl-add-dynamic-capacity": _only_policy(
         "selection-policy", "prescriptive", "Selection policy not supported"
     ),

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.block import bitmap
 from qemu_sim.commands import block_files
+from qemu_sim.commands import snapshot as snapshots
 from qemu_sim.commands.block_core import bitmap_node
 from qemu_sim.commands.block_jobs import prepare_blockdev_backup
-from qemu_sim.commands.refused import CHECKS
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
 
@@ -100,12 +100,7 @@ def x_debug_block_dirty_bitmap_sha256(machine: Machine, *, node: str, name: str)
 
 
 async def _act(machine: Machine, kind: str, arguments: Arguments) -> tuple[Undo, Commit]:
-    act = _ACTIONS.get(kind)
-    if act is None:
-        if kind in CHECKS:
-            CHECKS[kind](machine, arguments)
-        raise QMPError(f"not simulated by qemu-sim: transaction of {kind}")
-    done = act(machine, arguments)
+    done = _ACTIONS[kind](machine, arguments)
     return await done if isinstance(done, Awaitable) else done
 
 
@@ -171,6 +166,10 @@ def _snapshot(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
     return machine.board.graph.snapshot(node, overlay), _nothing
 
 
+def _internal_snapshot(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+    return snapshots.take(machine, arguments), _nothing
+
+
 def _backup(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
     job, start = prepare_blockdev_backup(machine, arguments)
     return job.give_up, start
@@ -205,6 +204,7 @@ _ACTIONS: dict[str, Callable[[Machine, Arguments], _Done | Awaitable[_Done]]] = 
     "block-dirty-bitmap-clear": _clear,
     "block-dirty-bitmap-merge": _merge,
     "blockdev-snapshot": _snapshot,
+    "blockdev-snapshot-internal-sync": _internal_snapshot,
     "blockdev-snapshot-sync": _snapshot_to_file,
     "blockdev-backup": _backup,
     "drive-backup": _backup_to_file,

@@ -61,7 +61,10 @@ class BlockDevice(Device):
         return {} if self._program is None else {"program": self._program.save()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over the program that runs from here."""
+        """Take over the program that runs from here; another may have run before."""
+        if self._program is not None:
+            self._program.close()
+            self._program = None
         if "program" in state:
             self._program = self.parts.firmware.resume(state["program"])
 

@@ -90,6 +90,7 @@ class Configuration:
         "globals",
         "incoming",
         "incoming_cpr",
+        "loadvm",
         "machine",
         "memory",
         "monitors",
@@ -139,6 +140,7 @@ class Configuration:
         self.numa: list[Given] = []
         self.globals: list[Given] = []
         self.add_fds: list[Given] = []
+        self.loadvm: str | None = None
         self.incoming: Given | None = None
         self.incoming_cpr: Given | None = None
         self.actions: dict[str, str] = {}

@@ -217,10 +217,16 @@ class Job:
 
         `drained`: its nodes are, while it is under way already, which pauses it.
         """
-        for status in ("running", *(("paused", "running") if drained else ())):
+        self.begin()
+        for status in ("paused", "running") if drained else ():
             self.move(status)
         self._task = asyncio.get_running_loop().create_task(self._run(work), name=f"job {self.id}")
         self._jobs.clock.follow(self._task)
+
+    def begin(self) -> None:
+        """Say that it runs, unless that was said: `start` may come later."""
+        if self.status != "running":
+            self.move("running")
 
     def give_up(self) -> None:
         """End a job whose work never began."""

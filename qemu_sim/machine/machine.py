@@ -29,6 +29,7 @@ from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.jobs import Jobs
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
+from qemu_sim.machine.vm_clock import VMClock
 from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi import profile as profiles
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.migration_settings import MigrationSettings
     from qemu_sim.machine.numa import Numa
     from qemu_sim.machine.options import MachineOptions
+    from qemu_sim.machine.snapshots import Snapshots
     from qemu_sim.migration.capabilities import Capabilities
     from qemu_sim.migration.dialects.dialect import Dialect
     from qemu_sim.migration.migration import Migration
@@ -73,6 +75,7 @@ class Machine:
         self.board = Board(options, Buses(self.machine_type), self._check_properties, self.profile)
         self.execution = Execution(self.run_state, self.events, self.board.devices)
         self.run_state.watch(self._tell_migration)
+        self.vm_clock = VMClock(self.clock, self.run_state)
         self.jobs = Jobs(self.events.emit, self.bug, self.clock)
         self.fdsets = FdSets()
         self.board.chardevs.open_file = self.fdsets.open
@@ -169,6 +172,13 @@ class Machine:
 
         return CoreDump(self)
 
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """The snapshots of this machine in its images."""
+        from qemu_sim.machine.snapshots import Snapshots  # noqa: PLC0415 - few have any
+
+        return Snapshots(self)
+
     @property
     def capabilities(self) -> Capabilities:
         """Migration capabilities."""
@@ -203,6 +213,8 @@ class Machine:
         try:
             self.complete_numa()
             _ = self.memory
+            if self.options.loadvm is not None:
+                await self.snapshots.load_at_start(self.options.loadvm)
         except QMPError as error:
             _log.error("%s", error)
             self.exit(1)

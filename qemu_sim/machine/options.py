@@ -34,6 +34,7 @@ class MachineOptions(NamedTuple):
     `debug_threads`: a CPU's thread has a name of its own.
     `memory_size` is in bytes, `phase_timeout` in seconds, `clock` as `clock.make` takes it.
     `dirty_rate`, `ram_used` and `migration_polls` are those of `GuestLoad` at the start.
+    `loadvm` names the snapshot that it begins with.
     `incoming`: it waits for a migration. `guest_ipv4` and `guest_ipv6` are the addresses
     that the simulated guest answers for, empty for any.
     `dialect` is the way to ask for a backend transfer, if there are `extensions`.
@@ -53,6 +54,7 @@ class MachineOptions(NamedTuple):
     start_paused: bool = False
     preconfig: bool = False
     actions: Mapping[str, str] = _NOTHING
+    loadvm: str | None = None
     incoming: bool = False
     profile: str | None = None
     extensions: bool = True

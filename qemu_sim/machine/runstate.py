@@ -19,14 +19,18 @@ TRANSITIONS: dict[str, frozenset[str]] = {
         {"running", "suspended", "paused", "prelaunch", "postmigrate", "shutdown", "finish-migrate"}
         | BROKEN
     ),
-    "running": frozenset({"paused", "finish-migrate", "shutdown", "suspended", "save-vm"}),
+    "running": frozenset(
+        {"paused", "finish-migrate", "shutdown", "suspended", "save-vm", "restore-vm"}
+    ),
     "suspended": frozenset(
-        {"running", "paused", "finish-migrate", "shutdown", "prelaunch", "save-vm"}
+        {"running", "paused", "finish-migrate", "shutdown", "prelaunch", "save-vm", "restore-vm"}
     ),
     "save-vm": frozenset({"running", "suspended", "prelaunch", "paused"}),
+    "restore-vm": frozenset({"running", "suspended", "prelaunch", "finish-migrate"}),
     "paused": frozenset({"running", "suspended", "finish-migrate", "postmigrate", "prelaunch"}),
     "finish-migrate": frozenset(
-        {"running", "suspended", "paused", "postmigrate", "prelaunch", "shutdown"} | BROKEN
+        {"running", "suspended", "paused", "postmigrate", "prelaunch", "shutdown", "restore-vm"}
+        | BROKEN
     ),
     "postmigrate": frozenset({"running", "suspended", "finish-migrate", "prelaunch"}),
     "shutdown": frozenset({"paused", "finish-migrate", "prelaunch"}),

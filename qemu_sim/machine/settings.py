@@ -68,6 +68,7 @@ def machine_options(
         start_paused=configuration.start_paused,
         preconfig=configuration.preconfig,
         actions=configuration.actions,
+        loadvm=configuration.loadvm,
         incoming=configuration.incoming is not None,
         rejected=frozenset(configuration.rejected).union(sim.get("strict", ())),
         **_own(sim),

@@ -63,6 +63,11 @@ class Incoming:
         return None if self._take_over is None else self._take_over.plan
 
     @property
+    def run_state(self) -> tuple[str, bool]:
+        """The source's, once it was loaded, and whether it stopped a guest that slept."""
+        return self._sections.run_state
+
+    @property
     def skipped(self) -> Skipped:
         """What a real QEMU's stream had that is not simulated."""
         return self._sections.skipped

@@ -1,4 +1,4 @@
-"""Sizes as people write them: `4096`, `64k`, `1.5G`.
+"""Sizes as people write and read them: `4096`, `64k`, `1.5G`; `1.5 GiB`.
 
 QEMU: util/cutils.c (qemu_strtosz), util/qemu-option.c
 """
@@ -16,6 +16,8 @@ _HINT = (
     "and exabytes, respectively."
 )
 _UINT64 = 1 << 64
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_LEAST_IN_NEXT = 1000  # for more there would be no room
 
 
 def parse_size(key: str, value: str) -> int:
@@ -35,6 +37,14 @@ def parse_size(key: str, value: str) -> int:
     if size >= _UINT64 or (sign == "-" and size):
         raise QMPError(f"Value '{value}' is out of range for parameter '{key}'")
     return size
+
+
+def size_text(size: int) -> str:
+    """Return a size in three digits and a unit. QEMU: util/cutils.c (size_to_str)."""
+    power = 0
+    while size / (1 << 10 * power) >= _LEAST_IN_NEXT:
+        power += 1
+    return f"{size / (1 << 10 * power):.3g} {_UNITS[power]}"
 
 
 def _not_a_size(key: str) -> QMPError:

@@ -143,6 +143,11 @@ class GuestMemory:
         """Yield (offset, length) of the parts that hold data, in order; the rest is zero."""
         return data_extents(self.fd, 0, self.size)
 
+    def clear(self) -> None:
+        """Make all of RAM zero, as it was at first; who has allocated what stays so."""
+        for offset, length in self.extents():
+            self.map.madvise(mmap.MADV_REMOVE, offset, length)
+
     def adopt(self, fd: Fd) -> None:
         """Replace RAM by the one of another process and own `fd`.
 

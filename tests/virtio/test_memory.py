@@ -18,6 +18,19 @@ from qemu_sim.virtio.memory import GuestMemory
 MiB = 1 << 20
 
 
+class File:
+    """RAM that is in a file."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def take(self):
+        return Fd.duplicate(self._file.fileno())
+
+    def close(self):
+        pass
+
+
 @pytest.fixture
 def memory():
     made = GuestMemory(MiB, shared=True)
@@ -109,6 +122,21 @@ def test_adopted_ram_is_the_same(memory):
     other.write(4096, b"there")
     assert memory.read(4096, 5) == b"there"
     other.close()
+
+
+def test_cleared_ram_is_as_it_was_at_first(memory):
+    where = memory.allocate(100)
+    memory.write(where, b"x" * 100)
+    memory.write(MiB - 1, b"x")
+    memory.clear()
+    assert memory.read(0, MiB) == bytes(MiB)
+    assert (where, 100) in memory.allocated()
+    with tempfile.TemporaryFile(dir="/var/tmp") as file:
+        file.write(b"x" * MiB)
+        on_disk = GuestMemory(MiB, shared=True, origin=File(file))
+        on_disk.clear()
+        assert on_disk.read(0, MiB) == bytes(MiB)
+        on_disk.close()
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no POSIX shared memory here")

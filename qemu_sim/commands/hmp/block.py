@@ -1,6 +1,6 @@
 """HMP commands about drives, block nodes and jobs.
 
-QEMU: block/monitor/block-hmp-cmds.c, migration/migration-hmp-cmds.c (savevm and its like)
+QEMU: block/monitor/block-hmp-cmds.c
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ _SAME_ARGUMENTS = {
 _DRIVE = Group("drive")
 # include/system/blockdev.h
 _BUSES = ("none", "ide", "scsi", "floppy", "pflash", "mtd", "sd", "virtio", "xen")
-_NO_VMSTATE = "no block device can store vmstate for snapshot"
 _NEWER = (8, 0, 0)  # than 7.2, which forgets to say "Error: " now and then
 
 for _name, _command in _SAME_ARGUMENTS.items():
@@ -158,41 +157,6 @@ async def drive_backup(session: Session, *, compress: bool = False, **given: Any
 def _copy(*, reuse: bool = False, full: bool = False, **named: str) -> dict[str, Any]:
     mode = "existing" if reuse else "absolute-paths"
     return {"sync": "full" if full else "top", "mode": mode, **named}
-
-
-@hmp("savevm")
-def savevm(session: Session, name: str | None = None) -> str:
-    """Save the machine in an image: no drive here can hold it."""
-    del name
-    raise _no_snapshots(session, "savevm")
-
-
-@hmp("loadvm")
-def loadvm(session: Session, name: str) -> str:
-    """Go back to what savevm saved."""
-    del name
-    raise _no_snapshots(session, "loadvm")
-
-
-@hmp("delvm")
-def delvm(session: Session, name: str) -> str:
-    """Forget what savevm saved: without nodes there is nothing to forget."""
-    del name
-    if session.machine.board.graph.nodes:
-        raise _no_snapshots(session, "delvm")
-    return ""
-
-
-@hmp("info snapshots")
-def snapshots(session: Session) -> str:
-    """Print what savevm saved."""
-    return _bare_before_8(session, str(_no_snapshots(session, "info snapshots")))
-
-
-def _no_snapshots(session: Session, name: str) -> QMPError:
-    if session.machine.board.graph.nodes:
-        return QMPError(f"not simulated by qemu-sim: {name}")
-    return QMPError(_NO_VMSTATE)
 
 
 def _bare_before_8(session: Session, text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from qemu_sim.commands.hmp.table import Session, hmp
 from qemu_sim.errors import QMPError
+from qemu_sim.qapi.sizes import size_text
 
 _NEWER = (8, 0, 0)  # than 7.2
 _GLOBALS = (
@@ -25,7 +26,6 @@ _RARE = {
     "downtime-bytes": "downtime_bytes",
     "dirty-sync-missed-zero-copy": "zerocopy_fallbacks",
 }
-_UNITS = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 Found = dict[str, Any]
 
@@ -63,8 +63,10 @@ def _newer(found: Found) -> Iterator[str]:
 
 
 def _newer_ram(ram: Found) -> Iterator[str]:
-    size = {name: _size(ram[name]) for name in ("page-size", "total", "transferred", "remaining")}
-    channels = [f"{each}={_size(ram[f'{each}-bytes'])}" for each in _CHANNELS]
+    size = {
+        name: size_text(ram[name]) for name in ("page-size", "total", "transferred", "remaining")
+    }
+    channels = [f"{each}={size_text(ram[f'{each}-bytes'])}" for each in _CHANNELS]
     dirty = f", dirty={ram['dirty-pages-rate']}" if ram["dirty-pages-rate"] else ""
     others = [f", {shown}={ram[name]}" for name, shown in _RARE.items() if ram.get(name)]
     yield "RAM info:"
@@ -127,9 +129,3 @@ def _sockets(title: str, found: Found) -> Iterator[str]:
         else:
             yield f"\t{address['type']}:{address.get('path') or address.get('str')}"
     yield "]"
-
-
-def _size(size: int) -> str:
-    """Return a size as people write it. QEMU: util/cutils.c (size_to_str)."""
-    exponent = (size.bit_length() - 1) // 10 if size else 0
-    return f"{size / (1 << (10 * exponent)):.3g} {_UNITS[exponent]}B"

@@ -70,6 +70,8 @@ class Libvirt:
         self._run.mkdir(mode=0o700)
         self.programs = home / "bin"
         self.programs.mkdir()
+        if (qemu_img := _find("qemu-img")) is not None:  # libvirt looks for it when it starts
+            (self.programs / "qemu-img").symlink_to(qemu_img)
         settings = home / ".config/libvirt"
         settings.mkdir(parents=True)
         (settings / "qemu.conf").write_text('security_driver = "none"\nstdio_handler = "file"\n')
