@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
-from qemu_sim.qapi import idle
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -21,15 +20,6 @@ _NEWER = (8, 0, 0)  # than 7.2
 _RAM_BLOCKS = (
     "              Block Name    PSize              Offset               Used              Total"
 )
-_HAVE_PCI = ("pc", "q35")
-
-
-@command("query-pci")
-def query_pci(machine: Machine) -> list[dict[str, Any]]:
-    """Return no buses for a machine that has none."""
-    if idle.family(machine.machine_type) in _HAVE_PCI:
-        raise QMPError(f"not simulated by qemu-sim: query-pci of {machine.machine_type}")
-    return []
 
 
 @command("x-query-virtio")

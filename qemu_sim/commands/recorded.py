@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
 _MICE = "query-mice"
-_OF_PARTS = (_MICE, "x-query-numa")  # what was recorded is not all, or not true of all
+_OF_PARTS = (_MICE, "query-pci", "x-query-numa")  # what was recorded is not all, or not true of all
 
 
 def _program(name: str, machine: Machine) -> Any:

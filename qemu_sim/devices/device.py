@@ -119,6 +119,7 @@ class Device:
         self.cpu_number: int | None = None  # which CPU it is, if it is one
         self.hotplugged = False  # whether it came after the start
         self.unplugged = False  # the guest has given it back, and has not got it again
+        self.place: int | None = None  # on a PCI bus: 8 times the slot, and the function
 
     @property
     def name(self) -> str:
@@ -139,6 +140,11 @@ class Device:
     def migration_blocker(self) -> str | None:
         """Why a machine with it cannot migrate, in QEMU's words; None where it can."""
         return None
+
+    @property
+    def buses(self) -> Sequence[tuple[str, str]]:
+        """The buses behind it: what follows its ID in the name of each, and the bus's type."""
+        return () if self.MAKES_BUS is None else ((".0", self.MAKES_BUS),)
 
     @property
     def bus_slots(self) -> int:

@@ -5,6 +5,8 @@ QEMU: hw/pci-bridge/pcie_pci_bridge.c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qemu_sim.devices.device import Device
 
 
@@ -12,3 +14,8 @@ class PciePciBridge(Device):
     """A bridge. The bus it makes bears its ID."""
 
     TYPE = "pcie-pci-bridge"
+
+    @property
+    def buses(self) -> Sequence[tuple[str, str]]:
+        """One, called as the device itself."""
+        return (("", "PCI"),)

@@ -5,6 +5,8 @@ QEMU: hw/pci-bridge/gen_pcie_root_port.c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qemu_sim.devices.device import Device
 
 
@@ -12,3 +14,8 @@ class PcieRootPort(Device):
     """A PCI Express root port. The bus it makes bears its ID."""
 
     TYPE = "pcie-root-port"
+
+    @property
+    def buses(self) -> Sequence[tuple[str, str]]:
+        """One, called as the device itself."""
+        return (("", "PCIE"),)

@@ -53,7 +53,7 @@ class Board:
         profile: Profile | None = None,
     ) -> None:
         self._options = options
-        self._buses = buses
+        self.buses = buses
         self._check_properties = check_properties
         self.objects: dict[str, Object] = {}
         self.monitors: list[MonitorObject] = []
@@ -235,6 +235,7 @@ class Board:
         QEMU's words.
         """
         from qemu_sim.devices import aliases  # noqa: PLC0415 - many machines have no device
+        from qemu_sim.machine import device_class, pci_functions  # noqa: PLC0415 - neither
 
         kind = aliases.type_of(kind)
         is_primary = "failover_pair_id" in given
@@ -242,14 +243,17 @@ class Board:
             return None
         given = dict(given)
         at = {"bus": given.pop("bus")} if "bus" in given else {}  # no property of the type
-        made = catalog.find("qemu_sim.devices", "", kind) or _cpu_model(kind)
-        bus = self._find_bus(kind, at.get("bus"), made, hotplug=hotplug)
+        made = device_class.find(kind)
+        bus = self._find_bus(kind, at.get("bus"), made, hotplug=hotplug) or self.buses.bare
+        made = made or device_class.find_recorded(self._profile, kind, bus)
         if id is not None and any(device.id == id for device in self.devices):
             raise QMPError(f"Duplicate device ID '{id}'")
         properties = {**self._check_properties(kind, given, typed), **at}
-        if made is None or bus is None:
+        if made is None:
             raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
-        self._buses.check_room(kind, bus)
+        self.buses.check_room(bus)
+        new = pci_functions.Occupant(kind, id, properties.get("multifunction", False) is True)
+        place = pci_functions.find(bus, new, properties, self.version, hotplug=hotplug)
         if is_primary:
             self.failover.check(kind, bus.kind)
         device: Device = made(id, self._path(id), properties, self)
@@ -261,7 +265,10 @@ class Board:
         except BaseException:
             self._unplug(device)
             raise
-        self._buses.plug(bus, device)
+        self.buses.plug(bus, device)
+        if place is not None:
+            device.place = place
+            bus.functions[place] = new
         self.devices.append(device)
         return device
 
@@ -278,17 +285,17 @@ class Board:
             wanted = wanted or pluggable.bus_of(self._profile, kind)
             if hotplug and (wanted is None or wanted == _NO_BUS):
                 pluggable.check_bare(kind, has_machine=has_machine)
-        bus = None if wanted is None else self._buses.find(kind, name, wanted)
+        bus = None if wanted is None else self.buses.find(kind, name, wanted)
         if hotplug and bus is not None:
-            self._buses.check_hotplug(kind, bus)
+            self.buses.check_hotplug(kind, bus)
         return bus
 
     def delete_device(self, name: str) -> Device:
         """Unplug the device of that ID or QOM path. Raises DeviceNotFound in QEMU's words."""
         device = self.device(name)
-        self._buses.check_unplug(device)
+        self.buses.check_unplug(device)
         self.devices.remove(device)
-        self._buses.unplug(device)
+        self.buses.unplug(device)
         self._unplug(device)
         return device
 
@@ -359,9 +366,3 @@ class Board:
             raise QMPError("Machine memory size does not match the size of the memory backend")
         found.taken = True
         return found.memory
-
-
-def _cpu_model(kind: str) -> type[Device] | None:
-    from qemu_sim.devices import x86_64_cpu  # noqa: PLC0415 - few machines get one plugged
-
-    return x86_64_cpu.of_type(kind)

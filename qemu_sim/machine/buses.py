@@ -3,37 +3,57 @@
 QEMU: system/qdev-monitor.c (qdev_find_recursive, qbus_find), hw/pci/pci.c, hw/ide/ide-bus.c
 
 `pc` has pci.0, which takes devices at any time; `q35` has pcie.0, which takes them at the
-start only; each pcie-root-port makes one more bus, of its ID, for one device, and a
-pcie-pci-bridge one for many. IDE disks go to the buses of the chipset, SCSI disks to the
-one that their adapter makes; USB devices and serial ports likewise. CPUs and DIMMs go on a
-bus without a name, as it is none. The chipset's isa.0 takes devices at the start only.
+start only; bridges and controllers make more, which bear their IDs. IDE disks go to the buses
+of the chipset first. CPUs and DIMMs go on a bus without a name, as it is none. The chipset's
+isa.0 takes devices at the start only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
+    from qemu_sim.machine.pci_functions import Occupant
 
-# What makes a bus that bears its ID: the bus's type, and how many devices it takes.
-_BRIDGES = {"pcie-root-port": ("PCIE", 1), "pcie-pci-bridge": ("PCI", 32)}
-_SLOTTED = ("PCI", "IDE")  # on other buses a device finds its place itself
+_PCI = "PCI"  # PCI Express is PCI, too
+_IDE = "IDE"
+_PLUGGABLE = (_PCI, "usb-bus", "SCSI", "virtio-serial-bus", "ccid-bus")
 
 
 class Bus:
-    """One bus; `kind` is its QOM type, `slots` how many devices it takes."""
+    """One bus; `kind` is its QOM type, `slots` how many devices it takes.
 
-    __slots__ = ("devices", "hotplug", "kind", "name", "slots")
+    `maker` is the device that it belongs to, None for a bus of the board.
+    """
 
-    def __init__(self, name: str, kind: str, *, hotplug: bool, slots: int) -> None:
+    __slots__ = ("devices", "functions", "hotplug", "kind", "maker", "name", "slots")
+
+    def __init__(
+        self, name: str, kind: str, *, hotplug: bool, slots: int = 0, maker: Device | None = None
+    ) -> None:
         self.name = name
         self.kind = kind
         self.hotplug = hotplug
         self.slots = slots
+        self.maker = maker
         self.devices: list[Device] = []
+        self.functions: dict[int, Occupant] = {}  # what is where on PCI, the chipset too
+
+    @property
+    def is_pci(self) -> bool:
+        """Whether PCI devices go there."""
+        return self.kind.startswith(_PCI)
+
+    @property
+    def record(self) -> str:
+        """Where a device was plugged that was recorded as one here; see qapi/plugged.py."""
+        if self.kind == _PCI:
+            return "pc"
+        return "port" if self.is_pci and self.maker is not None else "q35"
 
 
 class Buses:
@@ -41,18 +61,39 @@ class Buses:
 
     def __init__(self, machine_type: str) -> None:
         self._buses: dict[str, Bus] = {}
-        self._made: dict[Device, str] = {}
-        self._add(Bus("", "none", hotplug=True, slots=0))
-        if "q35" in machine_type or machine_type == "pc" or "i440fx" in machine_type:
-            self._add(Bus("isa.0", "ISA", hotplug=False, slots=0))
+        self._add(Bus("", "none", hotplug=True))
+        is_pc = machine_type == "pc" or "i440fx" in machine_type
+        if "q35" in machine_type or is_pc:
+            self._add(Bus("isa.0", "ISA", hotplug=False))
         if "q35" in machine_type:
-            self._add(Bus("pcie.0", "PCIE", hotplug=False, slots=32))
+            self._add(Bus("pcie.0", "PCIE", hotplug=False))
             for number in reversed(range(6)):  # QEMU looks at the last one first
-                self._add(Bus(f"ide.{number}", "IDE", hotplug=False, slots=1))
-        elif machine_type == "pc" or "i440fx" in machine_type:
-            self._add(Bus("pci.0", "PCI", hotplug=True, slots=32))
+                self._add(Bus(f"ide.{number}", _IDE, hotplug=False, slots=1))
+        elif is_pc:
+            self._add(Bus("pci.0", _PCI, hotplug=True))
             for number in reversed(range(2)):
-                self._add(Bus(f"ide.{number}", "IDE", hotplug=False, slots=2))
+                self._add(Bus(f"ide.{number}", _IDE, hotplug=False, slots=2))
+
+    def __iter__(self) -> Iterator[Bus]:
+        return iter(self._buses.values())
+
+    @property
+    def bare(self) -> Bus:
+        """The bus without a name, of devices that are on none."""
+        return self._buses[""]
+
+    @property
+    def pci_root(self) -> Bus | None:
+        """The PCI bus of the board, if it has one."""
+        return self._buses.get("pcie.0") or self._buses.get("pci.0")
+
+    def of(self, device: Device) -> Bus:
+        """Return the bus that a device is on."""
+        return next(bus for bus in self if device in bus.devices)
+
+    def behind(self, device: Device) -> list[Bus]:
+        """Return the buses that a device makes."""
+        return [bus for bus in self if bus.maker is device]
 
     def find(self, kind: str, name: str | None, wanted: str) -> Bus:
         """Return the bus for a device of type `kind`, which needs a bus of type `wanted`.
@@ -69,20 +110,20 @@ class Buses:
         if not bus.hotplug:
             raise QMPError(f"Bus '{bus.name}' does not support hotplugging")
 
-    def check_room(self, kind: str, bus: Bus) -> None:
-        """Raise QMPError in QEMU's words if a bus is full."""
-        if bus.kind.startswith(_SLOTTED) and len(bus.devices) >= bus.slots:
-            raise QMPError(_full(kind, bus))
+    def check_room(self, bus: Bus) -> None:
+        """Raise QMPError in QEMU's words if an IDE bus is full."""
+        if bus.kind == _IDE and len(bus.devices) >= bus.slots:
+            raise QMPError(_full(bus))
 
     def check_unplug(self, device: Device) -> None:
         """Raise QMPError in QEMU's words if `device` stays as long as the machine."""
-        for bus in self._buses.values():
-            if device in bus.devices and not bus.hotplug:
-                raise QMPError(f"Bus '{bus.name}' does not support hotplugging")
+        bus = self.of(device)
+        if not bus.hotplug:
+            raise QMPError(f"Bus '{bus.name}' does not support hotplugging")
 
     def _first(self, kind: str, wanted: str) -> Bus:
-        for bus in self._buses.values():
-            if bus.kind.startswith(wanted):  # PCI Express is PCI, too
+        for bus in self:
+            if bus.kind.startswith(wanted):
                 return bus
         raise QMPError(f"No '{wanted}' bus found for device '{kind}'")
 
@@ -95,25 +136,21 @@ class Buses:
         return bus
 
     def plug(self, bus: Bus, device: Device) -> None:
-        """Put a device into a bus; a root port makes a bus of its own."""
+        """Put a device into a bus; it brings the buses that it makes."""
         bus.devices.append(device)
-        if device.TYPE in _BRIDGES and device.id is not None:
-            kind, slots = _BRIDGES[device.TYPE]
-            self._add(Bus(device.id, kind, hotplug=True, slots=slots))
-        elif device.MAKES_BUS is not None:
-            name = f"{device.id}.0" if device.id else self._free_name(device.MAKES_BUS.lower())
-            self._add(Bus(name, device.MAKES_BUS, hotplug=True, slots=device.bus_slots))
-            self._made[device] = name
+        for suffix, kind in device.buses:
+            name = f"{device.id}{suffix}" if device.id else self._free_name(kind.lower())
+            hotplug = kind.startswith(_PLUGGABLE) and device.properties.get("hotplug") is not False
+            self._add(Bus(name, kind, hotplug=hotplug, slots=device.bus_slots, maker=device))
 
     def unplug(self, device: Device) -> None:
-        """Take a device, and the bus it made, out again."""
-        for bus in self._buses.values():
-            if device in bus.devices:
-                bus.devices.remove(device)
-        if device.TYPE in _BRIDGES and device.id is not None:
-            del self._buses[device.id]
-        if device in self._made:
-            del self._buses[self._made.pop(device)]
+        """Take a device, and the buses it made, out again."""
+        bus = self.of(device)
+        bus.devices.remove(device)
+        if device.place is not None:
+            bus.functions.pop(device.place)
+        for made in self.behind(device):
+            del self._buses[made.name]
 
     def _free_name(self, stem: str) -> str:
         number = 0
@@ -125,9 +162,7 @@ class Buses:
         self._buses[bus.name] = bus
 
 
-def _full(kind: str, bus: Bus) -> str:
-    if bus.kind == "IDE":
-        if bus.slots > 1:
-            return f"IDE unit {bus.slots - 1} is in use"
-        return f"Can't create IDE unit {bus.slots}, bus supports only {bus.slots} units"
-    return f"PCI: no slot/function available for {kind}, all in use or reserved"
+def _full(bus: Bus) -> str:
+    if bus.slots > 1:
+        return f"IDE unit {bus.slots - 1} is in use"
+    return f"Can't create IDE unit {bus.slots}, bus supports only {bus.slots} units"

@@ -30,6 +30,8 @@ class Execution:
         self.woken_up: Callable[[], None] = _nothing
         self.asleep = False
         """Of a guest that is stopped: whether it slept before."""
+        self.found: tuple[Device, ...] | None = None
+        """The devices that the firmware found; None until it has run since the last reset."""
 
     @property
     def is_running(self) -> bool:
@@ -99,6 +101,7 @@ class Execution:
     def reset(self) -> None:
         """Have the guest start from the beginning, if it runs, or once it does."""
         self.asleep = False
+        self.found = tuple(self._devices) if self.is_running else None
         for device in self._devices:
             device.reset()
 
@@ -113,6 +116,8 @@ class Execution:
 
     def _run(self) -> None:
         self._run_state.move("running")
+        if self.found is None:
+            self.found = tuple(self._devices)
         for device in self._devices:
             device.run()
 

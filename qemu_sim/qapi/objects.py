@@ -80,17 +80,22 @@ def tree(argv: Sequence[str]) -> Tree:
 
 
 def _walk(argv: Sequence[str]) -> Tree:
-    found: Tree = {}
     with Emulator(argv) as emulator:
-        waiting = ["/machine"]
-        while waiting:
-            path = waiting.pop()
-            found[path] = _listed(emulator, path)
-            waiting += [
-                f"{path}/{each['name']}"
-                for each in found[path]
-                if each["type"].startswith(_CHILD) and not each["name"].startswith("peripheral")
-            ]
+        return walk(emulator, "/machine")
+
+
+def walk(emulator: Emulator, top: str) -> Tree:
+    """Return the object at the path `top`, and those below it that no client has put there."""
+    found: Tree = {}
+    waiting = [top]
+    while waiting:
+        path = waiting.pop()
+        found[path] = _listed(emulator, path)
+        waiting += [
+            f"{path}/{each['name']}"
+            for each in found[path]
+            if each["type"].startswith(_CHILD) and not each["name"].startswith("peripheral")
+        ]
     return found
 
 

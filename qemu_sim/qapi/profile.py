@@ -140,6 +140,17 @@ class Profile:
         return {family: Pool(tree) for family, tree in trees.items()}
 
     @cached_property
+    def plugged(self) -> dict[str, dict[str, Entry]]:
+        """What one device of each type is: {place: {type: facts}}; see plugged.py."""
+        return self._newer_section("plugged")
+
+    @cached_property
+    def plugged_trees(self) -> Pool | None:
+        """The objects of each such device, by "PLACE TYPE" and what follows in the path."""
+        section = self._newer_section("plugged-trees")
+        return Pool(section) if section else None
+
+    @cached_property
     def idle_hmp(self) -> dict[str, dict[str, str]]:
         """What "info TOPIC" prints on an idle machine: {family: {topic: text}}."""
         return self._newer_section("idle-hmp")

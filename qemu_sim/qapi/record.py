@@ -16,6 +16,7 @@ from qemu_sim.qapi import objects
 from qemu_sim.qapi.archive import write_archive
 from qemu_sim.qapi.emulator import Emulator, EmulatorGone
 from qemu_sim.qapi.idle import FAMILIES, IDLE_QUERIES
+from qemu_sim.qapi.plugged import plugged
 from qemu_sim.qapi.pool import pooled
 from qemu_sim.qapi.probe import UNKNOWN, probe_types
 
@@ -75,6 +76,8 @@ def record(argv: Sequence[str]) -> dict[str, Any]:
     sections["idle-trees"] = {
         family: pooled(objects.tree([*argv, *_IDLE, family])) for family in FAMILIES
     }
+    sections["plugged"], trees = plugged(argv, sections["qom-list-types"])
+    sections["plugged-trees"] = pooled(trees)
     machines = [each["name"] for each in sections["query-machines"]]
     sections["machine-values"] = objects.machines([*argv, *_IDLE[:-1]], machines)
     sections["object-values"] = objects.new_objects([*argv, *_BARE], sections["query-qmp-schema"])
