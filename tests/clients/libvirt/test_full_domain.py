@@ -71,6 +71,7 @@ def test_what_every_domain_has(full, tmp_path):
         assert full.virsh("dumpxml", "guest") == before
 
 
+@pytest.mark.usefixtures("can_migrate")
 def test_what_was_plugged_is_restored(full, tmp_path):
     full.virsh("setvcpus", "guest", "3", "--live")
     for number, device in enumerate(PLUGGED.values()):

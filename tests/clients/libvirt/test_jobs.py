@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("can_migrate")
+
 SECONDS = 60
 
 
