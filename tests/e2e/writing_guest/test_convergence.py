@@ -10,7 +10,7 @@ import pytest
 from qemu_sim.guest.page_writer import END, FIRST, ROUND
 
 SPAN = END - FIRST
-SLOW = 3_000_000  # bytes a second of max-bandwidth
+SLOW = 30_000_000  # bytes a second of max-bandwidth: the guest writes 10 GB a second
 FIRST_PASS = SPAN // SLOW  # seconds
 THROTTLE = {"cpu-throttle-initial": 5, "cpu-throttle-increment": 25, "max-cpu-throttle": 95}
 
@@ -22,6 +22,12 @@ def pair(make_guest):
     destination = make_guest("destination", *manual, "-incoming", "defer")
     pass_time(source, 1)
     return source, destination
+
+
+def begin(source, destination):
+    """Begin a migration that does not converge."""
+    source.migrate_to(destination, converges=False)
+    source.execute("migrate-set-parameters", {"max-bandwidth": SLOW})
 
 
 def pass_time(guest, seconds):
@@ -48,7 +54,7 @@ def rounds(guest):
 
 def test_it_does_not_converge_before_the_limits_let_it(pair):
     source, destination = pair
-    source.migrate_to(destination, converges=False)
+    begin(source, destination)
     info = pass_time(source, FIRST_PASS - 1)
     assert (info["status"], info["ram"]["dirty-sync-count"]) == ("active", 1)
     for count in (2, 3):
@@ -62,7 +68,7 @@ def test_auto_converge_takes_more_and_more_of_the_guests_time(pair):
     source, destination = pair
     source.switch("auto-converge", "pause-before-switchover")
     source.execute("migrate-set-parameters", THROTTLE)
-    source.migrate_to(destination, converges=False)
+    begin(source, destination)
     assert rounds(source) == 100 * 1_000_000 // ROUND
     seen = []
     while (taken := pass_time(source, 1).get("cpu-throttle-percentage", 0)) < 80:
@@ -81,7 +87,7 @@ def test_xbzrle_finds_pages_of_an_earlier_pass(pair):
     for guest in pair:
         guest.switch("xbzrle")
     source.execute("migrate-set-parameters", {"xbzrle-cache-size": 32 << 20})
-    source.migrate_to(destination, converges=False)
+    begin(source, destination)
     assert pass_time(source, 1)["xbzrle-cache"]["pages"] == 0
     cache = pass_time(source, 2 * FIRST_PASS)["xbzrle-cache"]
     assert cache["pages"] > 0
@@ -92,7 +98,7 @@ def test_xbzrle_finds_pages_of_an_earlier_pass(pair):
 def test_a_cancelled_migration_gives_the_guest_its_time_back(pair):
     source, destination = pair
     source.switch("auto-converge")
-    source.migrate_to(destination, converges=False)
+    begin(source, destination)
     while not pass_time(source, 5).get("cpu-throttle-percentage"):
         pass
     assert rounds(source) < 10
