@@ -24,6 +24,20 @@ class QMPError(Exception):
 
     class_ = "GenericError"
 
+    def __init__(self, desc: str = "", hint: str = "") -> None:
+        """`hint` is told to people only: on standard error, and by the human monitor."""
+        super().__init__(desc)
+        self.hint = hint
+
+    @property
+    def hinted(self) -> str:
+        """What people are told."""
+        return f"{self}\n{self.hint}" if self.hint else str(self)
+
+    def behind(self, words: str) -> QMPError:
+        """Return the same error with words before it."""
+        return QMPError(f"{words}{self}", self.hint)
+
 
 class CommandNotFound(QMPError):
     """The command does not exist, or not in this phase of the session."""

@@ -12,8 +12,10 @@ from qemu_sim.block import qcow2_header
 from qemu_sim.block.backend import Backend
 from qemu_sim.block.graph import Graph
 from qemu_sim.block.image_file import resize
+from qemu_sim.block.image_lock import ImageLock
 from qemu_sim.block.permissions import ALL, RESIZE, WRITE, Claim
 from qemu_sim.errors import QMPError
+from qemu_sim.fds import Fd
 from qemu_sim.host_path import host_path
 
 _FILE_OPTIONS = frozenset({"driver", "filename", "size", "nocow"})
@@ -48,15 +50,16 @@ async def create(graph: Graph, options: dict[str, Any]) -> None:
 async def _create_file(_graph: Graph, options: dict[str, Any]) -> None:
     path, size = options["filename"], options["size"]
     try:
-        number = os.open(host_path(path), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fd = Fd(os.open(host_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
     except OSError as error:
         raise QMPError(f"Could not create '{path}': {error.strerror}") from None
-    try:
-        resize(number, size)
-    except OSError as error:
-        raise QMPError(f"Could not resize file: {error.strerror}") from None
-    finally:
-        os.close(number)
+    with fd:
+        ImageLock(fd, path).reserve(Claim(WRITE | RESIZE, ALL & ~RESIZE))
+        try:
+            os.ftruncate(fd.fileno(), 0)
+            resize(fd.fileno(), size)
+        except OSError as error:
+            raise QMPError(f"Could not resize file: {error.strerror}") from None
 
 
 async def _create_qcow2(graph: Graph, options: dict[str, Any]) -> None:

@@ -140,4 +140,6 @@ def _null_file(values: Mapping[str, str], path: str, driver: str) -> dict[str, A
 
 def _file(values: Mapping[str, str], path: str) -> dict[str, Any]:
     found = {"driver": "file", "filename": path}
+    if "file.locking" in values:
+        found["locking"] = values["file.locking"]
     return {**found, "aio": values["aio"]} if "aio" in values else found

@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from qemu_sim.block.image_file import open_image, resize
+from qemu_sim.block.image_lock import ImageLock
 from qemu_sim.block.node import Node
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
@@ -38,11 +39,15 @@ class DriverFile(Node):
             read_only=self.read_only,
             auto_read_only=self.options.get("auto-read-only", False),
         )
+        if self.options.get("locking") != "off":
+            self.lock = ImageLock(self._fd, self.options["filename"])
 
     def set_read_only(self, read_only: bool) -> None:
         """Open the file again."""
         if read_only != self.read_only:
             fd, _ = open_image(self.options["filename"], read_only=read_only, auto_read_only=False)
+            if self.lock is not None:
+                self.lock.move(fd)
             self.fd.close()
             self._fd, self.read_only = fd, read_only
 
@@ -50,7 +55,7 @@ class DriverFile(Node):
         """Close the file."""
         if self._fd is not None:
             self._fd.close()
-            self._fd = None
+            self._fd = self.lock = None
 
     @property
     def fd(self) -> Fd:

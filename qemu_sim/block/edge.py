@@ -16,6 +16,7 @@ from qemu_sim.block.permissions import ALL, FREE, UNCHANGED, WRITE, Claim
 from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
+    from qemu_sim.block.image_lock import ImageLock
     from qemu_sim.block.node import Node
 
 
@@ -101,19 +102,27 @@ def asked_of(node: Node) -> Claim:
 def _refresh(nodes: tuple[Node, ...], reopened: Node | None) -> None:
     """Have the nodes, and all below, ask for what is asked of them. Raises QMPError."""
     before: list[tuple[Edge, Claim]] = []
+    reserved: list[tuple[ImageLock, Claim]] = []
     try:
         for node in _downwards(nodes):
             _check(node, reopened)
             asked = asked_of(node)
+            if node.lock is not None and node.active:
+                reserved.append((node.lock, asked))
+                node.lock.reserve(asked)
             for edge in node.links.values():
                 before.append((edge, edge.claim))
                 edge.claim = node.claim_on(edge.name, asked)
                 if edge.child.options.get("force-share", False):
                     edge.claim = Claim(edge.claim.needs, ALL)
     except QMPError:
-        for edge, claim in before:
+        for edge, claim in reversed(before):
             edge.claim = claim
+        for lock, _ in reserved:
+            lock.settle(lock.held)
         raise
+    for lock, asked in reserved:
+        lock.settle(asked)
 
 
 def _check(node: Node, reopened: Node | None) -> None:

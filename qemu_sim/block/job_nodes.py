@@ -152,13 +152,13 @@ class JobNodes:
             if target is not None:
                 self._graph.attach(made, "target", target)
         except QMPError as error:
-            raise QMPError(f"Could not create node: {error}") from None
+            raise error.behind("Could not create node: ") from None
 
     def _replace(self, node: Node, made: Node) -> None:
         try:
             self._graph.replace(node, made)
         except QMPError as error:
-            raise QMPError(f"Could not replace node: {error}") from None
+            raise error.behind("Could not replace node: ") from None
 
 
 def _leave() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from qemu_sim.block.bitmap import Bitmap
     from qemu_sim.block.edge import Edge
+    from qemu_sim.block.image_lock import ImageLock
     from qemu_sim.block.permissions import Claim
     from qemu_sim.block.snapshot import SnapshotStore
 
@@ -50,6 +51,8 @@ class Node(GuestIO):
         """Who uses it, the newest first."""
         self.links: dict[str, Edge] = {}
         """What it uses, by role."""
+        self.lock: ImageLock | None = None
+        """What keeps other processes from its file, if anything does."""
         self.owned = False
         self.active: bool = options.get("active", True)
         """Whether this process may use the image, and no other."""

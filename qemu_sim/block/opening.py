@@ -75,7 +75,7 @@ async def _open_backing(graph: Graph, node: Node) -> None:
     try:
         child = await _child(graph, given, {**_inherited(node), **_BACKING})
     except QMPError as error:
-        raise QMPError(f"Could not open backing file: {error}") from None
+        raise error.behind("Could not open backing file: ") from None
     try:
         graph.attach(node, "backing", child)
     except QMPError:

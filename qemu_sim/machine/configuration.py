@@ -51,7 +51,7 @@ class Given(NamedTuple):
         except QMPError as error:
             source = f"{self.source}: " if self.source else ""
             also = [f"{source}{self.failed}"] if self.failed else []
-            raise StartError(f"{source}{error}", *also) from None
+            raise StartError(f"{source}{error.hinted}", *also) from None
 
 
 class MonitorSpec(NamedTuple):

@@ -43,15 +43,21 @@ class Execution:
         """Whether the guest is not stopped."""
         return self._run_state.live
 
-    async def start(self) -> None:
-        """Start the guest (RESUME). Raises QMPError in QEMU's words."""
+    def may_start(self) -> bool:
+        """Whether `start` does anything. Raises QMPError in QEMU's words where it must not."""
         state = self._run_state
         if state.value == "inmigrate" or state.live:
-            return
+            return False
         if state.value == "finish-migrate":
             raise QMPError("Migration is not finalized yet")
         if state.value in ("shutdown", "internal-error"):
             raise QMPError("Resetting the Virtual Machine is required")
+        return True
+
+    async def start(self) -> None:
+        """Start the guest (RESUME). Raises QMPError in QEMU's words."""
+        if not self.may_start():
+            return
         for device in self._devices:
             await device.restart()
         self._resume()

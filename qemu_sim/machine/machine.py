@@ -237,9 +237,9 @@ class Machine:
             self.admission.refuse_given_away()
         if self.run_state.value == "inmigrate":
             self.autostart = True
-        await self.execution.start()
-        if self.execution.is_live:
+        if self.execution.may_start():
             self.board.activate_images(active=True)
+        await self.execution.start()
 
     async def stop(self) -> None:
         """Stop the guest (STOP), or have one that is to come here by a migration stay so."""

@@ -5,8 +5,10 @@ QEMU: migration/migration.c (migration_completion, process_incoming_migration_bh
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
+from qemu_sim.errors import MigrationError, QMPError
 from qemu_sim.machine.nics import nics
 from qemu_sim.machine.runstate import LIVE
 from qemu_sim.migration.status import AT_REST
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.machine import Machine
     from qemu_sim.virtio.memory import GuestMemory
+
+_log = logging.getLogger(__name__)
 
 
 class MigratingMachine:
@@ -89,9 +93,20 @@ class MigratingMachine:
         """Halt the guest; the run state becomes finish-migrate."""
         self._machine.execution.halt("finish-migrate")
 
+    def leave_images(self) -> None:
+        """Leave all images to the destination. Raises MigrationError."""
+        try:
+            self._board.activate_images(active=False)
+        except QMPError as error:
+            raise MigrationError(str(error)) from None
+
     def resume_after_failure(self, run_state: str) -> None:
-        """Go back to the state before a migration stopped the guest."""
-        self._machine.execution.go_back_to(run_state)
+        """Go back to the state before a migration stopped the guest, or stay stopped.
+
+        It stays so where its images are another process's by now.
+        """
+        if self._take_images():
+            self._machine.execution.go_back_to(run_state)
 
     async def run_next(self, command: list[str]) -> None:
         """Become another program, or raise MigrationError in QEMU's words."""
@@ -100,7 +115,6 @@ class MigratingMachine:
 
     def finish_migration(self) -> None:
         """Become postmigrate: another process runs this machine."""
-        self._board.activate_images(active=False)
         self._machine.run_state.move("postmigrate")
 
     # The destination.
@@ -109,10 +123,20 @@ class MigratingMachine:
         """Go on, as the destination, in the source's run state."""
         machine = self._machine
         self._board.stop_waiting()
-        self._board.activate_images(active=True)
         machine.execution.asleep = asleep or run_state == "suspended"
-        stays_paused = run_state in LIVE and not machine.autostart
+        waits = not machine.autostart and self.capabilities.enabled("late-block-activate")
+        has_images = not waits and self._take_images()
+        stays_paused = run_state in LIVE and not (machine.autostart and has_images)
         machine.execution.go_back_to("paused" if stays_paused else run_state)
+
+    def _take_images(self) -> bool:
+        """Take all images into use; whether no other process keeps any, which is logged."""
+        try:
+            self._board.activate_images(active=True)
+        except QMPError as error:
+            _log.error("%s", error.hinted)
+            return False
+        return True
 
     def announce_arrival(self, but: Collection[str]) -> None:
         """Let the NICs tell the network that they are here now, but those at the paths `but`."""

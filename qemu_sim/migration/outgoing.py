@@ -170,7 +170,11 @@ class Outgoing:
         self._sections.close(configuration.described(self._machine))
 
     async def write_devices(self, sections: Sections) -> None:
-        """Write the run state and each device's own state, with the TAPs a plain stream carries."""
+        """Write the run state and each device's own state, with the TAPs a plain stream carries.
+
+        The images are the destination's to open from now on.
+        """
+        self._machine.leave_images()
         sections.write_global_state(self.state_name, asleep=self._machine.asleep)
         with taken_along(self._machine) as carried:
             for device in self._machine.devices:

@@ -94,6 +94,9 @@ class SourceMachine(Side, Protocol):
     def stop_for_migration(self) -> None:
         """Halt the guest; the run state becomes finish-migrate."""
 
+    def leave_images(self) -> None:
+        """Leave all images to the destination. Raises MigrationError."""
+
 
 class DestinationMachine(Side, Protocol):
     """What the destination of a migration needs of its machine."""

@@ -7,6 +7,8 @@ import pytest
 
 from qemu_sim.block.graph import Graph
 
+_READERS = ("check", "compare", "info")  # of images that are open, and so locked, meanwhile
+
 
 @pytest.fixture
 def objects():
@@ -28,9 +30,13 @@ def qemu_img():
     if program is None:
         pytest.skip("qemu-img is not installed")
 
-    def run(*arguments):
+    def run(command, *arguments):
+        shared = ["-U"] if command in _READERS else []
         done = subprocess.run(
-            [program, *map(str, arguments)], check=True, capture_output=True, text=True
+            [program, command, *shared, *map(str, arguments)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return done.stdout
 

@@ -377,8 +377,10 @@ async def test_images_are_left_to_another_process_and_taken_back(run, images, ma
 
 async def test_images_go_with_the_machine(run, images, machine):
     machine.execution.halt("finish-migrate")
-    machine.migrating.finish_migration()
+    machine.migrating.leave_images()
     assert await active(run) == {"src": False, "dst": False}
+    machine.migrating.resume_after_failure("running")
+    assert await active(run) == {"src": True, "dst": True}
 
 
 async def test_one_that_waits_for_a_migration_leaves_images_alone(tmp_path):

@@ -332,7 +332,7 @@ async def test_one_image(run, machine, disks):
 )
 async def test_errors_of_one_image(run, tmp_path, name, arguments, error):
     await run(TAKE, device="a", name="s")
-    file = {"driver": "file", "filename": str(tmp_path / "b")}
+    file = {"driver": "file", "filename": str(tmp_path / "b"), "locking": "off"}
     await run("blockdev-add", driver="qcow2", node_name="c", read_only=True, file=file)
     with pytest.raises(QMPError) as caught:
         await run(name, **arguments)

@@ -201,6 +201,9 @@ class FakeMachine:
     async def cont(self) -> None:
         self.resume_after_failure("running")
 
+    def leave_images(self) -> None:
+        """There are none."""
+
     def finish_migration(self) -> None:
         self.state_name = "postmigrate"
 

@@ -91,7 +91,7 @@ async def drive_add(session: Session, pci_addr: str, opts: str, *, node: bool = 
             return ""
         await _add_drive(session, values if id is None else {**values, "id": id})
     except QMPError as error:
-        return _bare_before_8(session, str(error))
+        return _bare_before_8(session, error.hinted)
     return "OK\n"
 
 

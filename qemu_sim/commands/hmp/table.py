@@ -132,7 +132,7 @@ async def run(machine: Machine, monitor: Monitor, line: str) -> str:
     try:
         return await _run(Session(machine, monitor), name, values)
     except QMPError as error:
-        return f"Error: {error}\n"
+        return f"Error: {error.hinted}\n"
 
 
 def described(machine: Machine, topic: str) -> str:
