@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 _WORD = 0xFFFFFFFF
 _BUCKETS = 512
@@ -31,3 +32,15 @@ def in_key_order(names: Iterable[str]) -> list[str]:
     newest_first = list(names)
     newest_first.reverse()
     return sorted(newest_first, key=bucket)
+
+
+def as_put_in(answer: Any) -> Any:
+    """Return a copy of a recorded answer whose members are in the order of insertion.
+
+    They were recorded as QEMU walks them, which turns those of one bucket round.
+    """
+    if isinstance(answer, list):
+        return [as_put_in(each) for each in answer]
+    if not isinstance(answer, dict):
+        return answer
+    return {name: as_put_in(answer[name]) for name in reversed(answer)}

@@ -24,7 +24,6 @@ _NO_ROCKER = "rocker {name} not found"
 _HAVE_PS2 = ("pc", "q35")
 _PS2 = ("key", "btn", "rel")
 _NO_VNC = ("No VNC display is present", "Could not set password")
-_NO_VIRTIO = "Path {path} is not a VirtIODevice"
 
 ABSENT: dict[str, str | tuple[str, str]] = {
     "change-vnc-password": _NO_VNC,
@@ -53,10 +52,6 @@ ABSENT: dict[str, str | tuple[str, str]] = {
     "sev-inject-launch-secret": "SEV not enabled for guest",
     "trace-event-get-state": 'unknown event "{name}"',
     "trace-event-set-state": 'unknown event "{name}"',
-    "x-query-virtio-queue-element": "Path {path} is not a VirtIO device",
-    "x-query-virtio-queue-status": _NO_VIRTIO,
-    "x-query-virtio-status": ("Path {path} is not a realized VirtIODevice", _NO_VIRTIO),
-    "x-query-virtio-vhost-queue-status": _NO_VIRTIO,
     "xen-event-inject": "Xen event channel emulation not enabled",
 }
 

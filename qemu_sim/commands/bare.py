@@ -8,7 +8,7 @@ What the answer would be otherwise is not simulated, and said to be so.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
@@ -20,16 +20,6 @@ _NEWER = (8, 0, 0)  # than 7.2
 _RAM_BLOCKS = (
     "              Block Name    PSize              Offset               Used              Total"
 )
-
-
-@command("x-query-virtio")
-def x_query_virtio(machine: Machine) -> list[dict[str, Any]]:
-    """Return that there is no virtio device, or say so, as newer ones do."""
-    if any("virtio" in device.TYPE or "vhost" in device.TYPE for device in machine.board.devices):
-        raise QMPError("not simulated by qemu-sim: x-query-virtio with virtio devices")
-    if machine.profile.version >= _NEWER:
-        raise QMPError("No virtio devices found")
-    return []
 
 
 @command("x-query-ramblock")

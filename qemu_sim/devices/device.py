@@ -137,6 +137,11 @@ class Device:
         return None
 
     @property
+    def driver_features(self) -> tuple[str, ...] | None:
+        """The virtio features that the simulated guest's driver takes; None without a driver."""
+        return None
+
+    @property
     def migration_blocker(self) -> str | None:
         """Why a machine with it cannot migrate, in QEMU's words; None where it can."""
         return None

@@ -65,6 +65,11 @@ class VhostUserBlkPCI(Device):
         return self._session
 
     @property
+    def driver_features(self) -> tuple[str, ...] | None:
+        """What a ring needs."""
+        return ("VIRTIO_F_VERSION_1",)
+
+    @property
     def capacity(self) -> int:
         """Bytes of the disk, as the server says; 0 while there is no server."""
         return int.from_bytes(self._session.state.terms.config[_CAPACITY], "little") * SECTOR

@@ -48,6 +48,11 @@ class VirtioNetPCI(Device):
         return self._netdev
 
     @property
+    def driver_features(self) -> tuple[str, ...] | None:
+        """No offload, as frames are complete."""
+        return None if self._nic is None else ("VIRTIO_F_VERSION_1", "VIRTIO_NET_F_MAC")
+
+    @property
     def queue_pairs(self) -> int:
         """How many queue pairs the guest uses; 0 without a netdev."""
         if self._netdev is None:

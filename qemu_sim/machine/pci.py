@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.errors import QMPError
+from qemu_sim.key_order import as_put_in
 from qemu_sim.machine.pci_firmware import OF_BRIDGE, OF_PORT, Function, assign
 from qemu_sim.machine.pci_functions import FUNCTIONS
 from qemu_sim.qapi import idle
@@ -38,7 +39,7 @@ def query(machine: Machine) -> list[Info]:
     if recorded is None:
         raise QMPError(f"not simulated by qemu-sim: {_QUERY} of {machine.machine_type}")
     root = machine.board.buses.pci_root
-    found: list[Info] = _copied(recorded["return"])
+    found: list[Info] = as_put_in(recorded["return"])
     if root is not None:
         listing = _Listing(machine)
         functions = [*map(_function, found[0]["devices"]), *listing.of(root)]
@@ -68,7 +69,7 @@ class _Listing:
             raise QMPError(f"not simulated by qemu-sim: {_QUERY} with '{device.TYPE}'")
         assert device.place is not None, device
         slot, function = divmod(device.place, FUNCTIONS)
-        info = _copied(facts["pci"]) | {
+        info = as_put_in(facts["pci"]) | {
             "qdev_id": device.id or "",
             "slot": slot,
             "function": function,
@@ -78,18 +79,6 @@ class _Listing:
         made = [each for each in self._buses.behind(device) if each.is_pci]
         behind = [function for each in made for function in self.of(each)]
         return Function(info, behind, found=device in self._found, keeps=_kept(device))
-
-
-def _copied(recorded: Any) -> Any:
-    """Return a copy whose members are in the order in which QEMU put them in.
-
-    They were recorded in that of the answer, where of two in one bucket the later comes first.
-    """
-    if isinstance(recorded, list):
-        return [_copied(each) for each in recorded]
-    if not isinstance(recorded, dict):
-        return recorded
-    return {name: _copied(recorded[name]) for name in reversed(recorded)}
 
 
 def _function(info: Info) -> Function:

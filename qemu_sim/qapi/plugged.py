@@ -9,7 +9,9 @@ q35, behind a pcie-root-port). For each place and type there are
     needs    the properties that name what it needs, where it is refused without
     pci      its PciDeviceInfo
     qtree    its lines of `info qtree`
-    virtio   the VirtioStatus of what is behind a proxy
+    name     what is behind a virtio proxy
+    queues   the sizes of its virtqueues
+    virtio   its VirtioStatus; QEMU 11.1 does not survive that question
 
 as far as it has them. The device's ID is plugged_lines.ID.
 """
@@ -132,8 +134,24 @@ def _ask(emulator: Emulator, name: str, found: dict[str, Any]) -> None:
             if each["qdev_id"] == ID:
                 found["pci"] = each
     found["qtree"] = _qtree(emulator, name)
+    found |= _queues(emulator)
     with suppress(QMPError):  # last, as some QEMUs do not survive it
         found["virtio"] = emulator.execute("x-query-virtio-status", path=f"{PATH}/virtio-backend")
+
+
+def _queues(emulator: Emulator) -> dict[str, Any]:
+    """Return what is known of the virtqueues of a virtio device, if it is one behind a proxy."""
+    queues: list[dict[str, Any]] = []
+    with suppress(QMPError):  # no such queue
+        while True:
+            queues.append(
+                emulator.execute(
+                    "x-query-virtio-queue-status", path=f"{PATH}/virtio-backend", queue=len(queues)
+                )
+            )
+    if not queues:
+        return {}
+    return {"name": queues[0]["name"], "queues": [each["vring-num"] for each in queues]}
 
 
 def _behind_port(pci: dict[str, Any], qtree: Sequence[str]) -> dict[str, Any]:

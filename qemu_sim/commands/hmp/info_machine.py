@@ -20,8 +20,6 @@ _MOSTLY_ERRORS = {
     "info rocker-of-dpa-groups": "query-rocker-of-dpa-groups",
     "info rocker-ports": "query-rocker-ports",
     "info virtio-queue-element": "x-query-virtio-queue-element",
-    "info virtio-queue-status": "x-query-virtio-queue-status",
-    "info virtio-status": "x-query-virtio-status",
     "info virtio-vhost-queue-status": "x-query-virtio-vhost-queue-status",
     "xen-event-list": "xen-event-list",
 }
@@ -47,17 +45,6 @@ async def accelerators(session: Session) -> str:
     found = await session.execute("query-accelerators")
     names = [f"[{each}]" if each == found["enabled"] else each for each in found["present"]]
     return f"{' '.join(names)}\n"
-
-
-@hmp("info virtio")
-async def virtio(session: Session) -> str:
-    """Print the virtio devices with their paths."""
-    found = await session.execute("x-query-virtio")
-    if not found and session.machine.profile.version < _NEWER:
-        return "No VirtIO devices\n"
-    if not found:
-        raise QMPError("No virtio devices found")
-    return "".join(f"{each['path']} [{each['name']}]\n" for each in found)
 
 
 @hmp("info stats")

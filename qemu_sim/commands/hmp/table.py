@@ -34,7 +34,17 @@ Run = Callable[..., Any]
 
 _MODULES = (
     *("block", "control", "dumping", "info", "info_block", "info_machine", "info_migrate"),
-    *("info_migration", "info_pci", "migration", "nbd", "parts", "printing", "qom", "snapshot"),
+    *(
+        "info_migration",
+        "info_pci",
+        "info_virtio",
+        "migration",
+        "nbd",
+        "parts",
+        "printing",
+        "qom",
+        "snapshot",
+    ),
 )
 _NAME = re.compile(r"\s*([^\s/]*)\s*")
 _ENTRY = re.compile(r"^(?=[^\s\[])", re.MULTILINE)  # one entry may have several lines
