@@ -28,17 +28,30 @@ class NIC:
         self.frames_out = 0
         self.errors = 0
         self.link_up = True
+        self._runs = False
+        self._waiting = 0  # announcements
 
     def start(self) -> None:
         """Read and answer frames."""
         self._netdev.start(self._receive)
+        self._runs = True
+        while self._waiting:
+            self._waiting -= 1
+            self.announce()
 
     def stop(self) -> None:
         """Leave frames unread."""
         self._netdev.stop()
+        self._runs = False
 
     def announce(self) -> None:
-        """Tell switches where the guest is: a reverse ARP request from its address."""
+        """Tell switches where the guest is: a reverse ARP request from its address.
+
+        It waits in a stopped machine: elsewhere another may run, with the same address.
+        """
+        if not self._runs:
+            self._waiting += 1
+            return
         frame = self_announcement(self._network.mac)
         if self.link_up and self._netdev.link_up and self._netdev.send(0, frame):
             self.frames_out += 1
