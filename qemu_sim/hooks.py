@@ -107,9 +107,13 @@ class Hooks:
         """Let a waiting migration go on, and forget all holds. Raises QMPError without any."""
         if self.waiting_at is None and not self._holds and not self._stepping:
             raise QMPError("Nothing is held, and nothing is to be held")
+        self.forget()
+        self._released.set()
+
+    def forget(self) -> None:
+        """Hold at no further point: the machine ends."""
         self._holds.clear()
         self._stepping = False
-        self._released.set()
 
     def step(self) -> None:
         """Let a waiting migration go on to its next point, whichever that is, and wait there.

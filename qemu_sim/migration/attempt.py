@@ -41,6 +41,7 @@ class Attempt:
         """End what is under way."""
         if self._task is not None and not self._task.done():
             await asyncio.sleep(0)  # cancelled before its first step, it would close nothing
+            self._machine.hooks.forget()  # else it could be held on its way out
             self._task.cancel()
             await asyncio.wait([self._task])
 

@@ -145,6 +145,17 @@ async def test_cancelled_before_the_switchover_it_goes_on(pair):
     assert pair.source.log[-3:] == ["cancelling", "resume running", "cancelled"]
 
 
+async def test_a_machine_that_ends_is_not_held_on_its_way_out(pair):
+    pair.source.hooks.hold("active")
+    pair.source.hooks.hold("cancelling")
+    pair.listen(exit_on_error=False)
+    pair.migrate(hand_over=False)
+    assert await pair.source.held.get() == "active"
+    async with asyncio.timeout(5):
+        await pair.source.migration.close()
+    assert pair.source.migration.status.value == "cancelled"
+
+
 async def test_whoever_reads_to_the_end_will_do(pair, tmp_path):
     """A plain listener gets QEMU's stream: no answer is needed, and nothing of ours is in it."""
     listener = socket.socket(socket.AF_UNIX)
