@@ -7,24 +7,32 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
+from functools import partial
 
 from pair import Pair, check_traffic
 from speakers import ALL
 
+# Not used here, but once in this process instead of once in each test's own.
+import qemu_sim.devices.virtio_net_pci
+import qemu_sim.migration.migration
+import qemu_sim.testing.reports  # noqa: F401
+from qemu_sim.errors import QMPError
+
 SIDES = ("source", "destination")
 _LIMIT = 10.0  # seconds
-_PHASE_TIMEOUT = 5.0
 
 
 class Meeting(Pair):
     """One source, one destination, and whether ever both ran."""
 
-    def __init__(self, *args, **keywords) -> None:
+    def __init__(self, *args, patience=5.0, **keywords) -> None:
+        """`patience` is the phase timeout, in seconds."""
         super().__init__(*args, **keywords)
         self.gone: set[str] = set()
         self.both_ran = False
         for machine in map(self.inner, SIDES):
-            machine.migration._phase_timeout = _PHASE_TIMEOUT
+            machine.migration._phase_timeout = patience
             machine.run_state.watch(self._look)
 
     def side(self, name):
@@ -62,9 +70,27 @@ class Meeting(Pair):
     def cut(self) -> None:
         """Break the channel: both read what has arrived, and then its end."""
         last = self.inner("source").migration._last
-        outgoing = last._outgoing
+        outgoing = last and last._outgoing
         if outgoing is not None:
-            self._soon(lambda: outgoing.stream._channel._sock.shutdown(socket.SHUT_RDWR))
+            self._soon(partial(_shut_down, outgoing.stream._channel))
+
+    def cont(self, name) -> None:
+        """Start a side where no manager would doubt that the other does not run."""
+
+        async def start():
+            machine = self.inner(name)
+            is_doubtful = self.stands(name) == "held"
+            is_elsewhere = name == "source" and machine.migration.status.value == "completed"
+            if not is_doubtful and not is_elsewhere:
+                with suppress(QMPError):
+                    await machine.cont()
+
+        self._run(start())
+
+    def step(self, name) -> None:
+        """Let a side that is held go on to its next point."""
+        if self.inner(name).hooks.waiting_at is not None:
+            self.side(name).execute("x-sim-migration-step")
 
     def quit(self, name) -> None:
         """End a side in order, and wait until it has."""
@@ -88,10 +114,12 @@ class Meeting(Pair):
         """Return what a side says that went wrong."""
         return self.side(name).execute("query-migrate").get("error-desc")
 
-    def check_owner(self, *owner) -> None:
-        """Assert that this side, and no other, answers at each TAP; nobody, where there is none."""
+    def check_owner(self, *owner, traffic=True) -> None:
+        """Assert that this side, and no other, runs and answers at each TAP; or nobody does."""
         assert [name for name in SIDES if self.runs(name)] == [*owner]
         assert not self.both_ran
+        if not traffic:
+            return
         before = self._frames()
         for number in ALL:
             check_traffic(number, is_answered=bool(owner))
@@ -123,4 +151,14 @@ class Meeting(Pair):
         async def run():
             act()
 
-        self.source._thread.call(run(), _LIMIT)
+        self._run(run())
+
+    def _run(self, coroutine) -> None:
+        self.source._thread.call(coroutine, _LIMIT)
+
+
+def _shut_down(channel) -> None:
+    """Break a socket that is still open; what a program or a file is read from has no end."""
+    sock = getattr(channel, "_sock", None)
+    if sock is not None and not channel.closed:
+        sock.shutdown(socket.SHUT_RDWR)

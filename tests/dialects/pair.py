@@ -48,6 +48,7 @@ class Pair:
 
     def __init__(self, make, dialect, scenario, *, waiting=None) -> None:
         waiting = waiting or dialect
+        self.dialect = dialect
         self._make = make
         self._scenario = scenario
         self._asking = SPEAKERS[dialect](dialect, waits=False)
@@ -66,8 +67,12 @@ class Pair:
 
         Raises QMPError where either refuses.
         """
-        self._set_up_destination()
+        self.set_up()
         getattr(self, f"_over_{self._scenario.channel}")()
+
+    def again(self) -> None:
+        """Meet another time, over a socket."""
+        self._over_unix()
 
     def _start_source(self):
         scenario, asking = self._scenario, self._asking
@@ -86,7 +91,8 @@ class Pair:
             netns.up(f"tap{number}", f"10.0.{number}.1/24")
         return machine
 
-    def _set_up_destination(self) -> None:
+    def set_up(self) -> None:
+        """Have the destination ask for what it wants."""
         scenario, machine, waiting = self._scenario, self.destination, self._waiting
         if not scenario.open:
             waiting.before_netdevs(machine, scenario.destination)
@@ -130,7 +136,7 @@ class Pair:
         self.source.execute("migrate", {"uri": uri, **arguments})
 
     def _over_unix(self) -> None:
-        uri = f"unix:{self._path('socket')}"
+        uri = f"unix:{self.path('socket')}"
         self.listen(uri)
         self.send(uri)
 
@@ -140,13 +146,13 @@ class Pair:
         self.send(f"tcp:{address['host']}:{address['port']}")
 
     def _over_exec(self) -> None:
-        os.mkfifo(self._path("fifo"))
-        self.listen(f"exec:cat {self._path('fifo')}")
-        self.send(f"exec:cat > {self._path('fifo')}")
+        os.mkfifo(self.path("fifo"))
+        self.listen(f"exec:cat {self.path('fifo')}")
+        self.send(f"exec:cat > {self.path('fifo')}")
 
     def _over_file(self) -> None:
         """One after the other: a file has an end. There is none if the source fails."""
-        uri = f"file:{self._path('file')}"
+        uri = f"file:{self.path('file')}"
         self.send(uri)
         if self.ended(self.source)["status"] == "completed":
             self.listen(uri)
@@ -161,7 +167,7 @@ class Pair:
         self.listen("fd:mig")
         self.send("fd:mig")
 
-    def _path(self, name: str) -> str:
+    def path(self, name: str) -> str:
         return os.path.join(os.path.dirname(self.source.qmp_path), name)
 
     def ended(self, machine) -> dict:

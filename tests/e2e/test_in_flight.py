@@ -14,8 +14,12 @@ import shutil
 import socket
 import tempfile
 import time
+from dataclasses import replace
 
 import pytest
+from pair import Pair
+from scenarios import SCENARIOS
+from speakers import SPEAKERS
 
 from qemu_sim.testing.factory import MachineFactory
 
@@ -110,6 +114,22 @@ def test_they_wait_until_there_is_room(make, netns):
     quota.free()
     assert migration.wait().source.status == "completed"
     assert destination.execute("query-status")["running"]
+    assert is_echoed()
+
+
+@pytest.mark.parametrize("dialect", sorted(set(SPEAKERS) - {"devices"}))
+def test_they_wait_in_each_dialect(make, netns, dialect):
+    pair = Pair(make, dialect, replace(SCENARIOS[0], queues=(4, 4)))
+    pair.source.hold("stopped")
+    pair.meet()
+    pair.source.wait_held("stopped")
+    give_up_privileges()
+    quota = Quota()
+    pair.source.release()
+    time.sleep(0.1)
+    assert pair.source.query_migrate().status == "device"
+    quota.free()
+    assert [pair.ended(each)["status"] for each in pair.ends] == ["completed", "completed"]
     assert is_echoed()
 
 
