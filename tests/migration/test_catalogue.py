@@ -1,6 +1,8 @@
-"""The catalogue of what can go wrong in a hand-over: each number has tests, and they exist.
+"""The catalogue of what can go wrong in a transfer: each number has tests in each dialect.
 
-An entry is a file and the name of a test in it, as pytest would collect it.
+An entry is a file and the name of a test in it, as pytest would collect it. `CATALOGUE` is
+about the dialect `devices`, and what is no dialect's. In `THEIRS` a number has the tests that
+go through all dialects of others, or the reason why it cannot occur in them.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import os
 
 import pytest
 
+from qemu_sim import catalog
+
 TESTS = os.path.dirname(os.path.dirname(__file__))
 E2E, TAP, DISK = "e2e/{}.py", "backends/test_tap_transfer.py", "vhost_user/test_hand_over.py"
 FAILURES, DIALECTS, KILL = map(E2E.format, ("test_failures", "test_dialects", "test_kill"))
@@ -18,6 +22,10 @@ CARRIED, CHANNEL = "migration/test_carried.py", "io/test_channel.py"
 HAND_OVER, STREAM = "migration/test_hand_over.py", "migration/test_stream.py"
 CHANNELS = "real/test_broken_channels.py"
 TABLE = ("dialects/test_table.py", "test_the_readme_has_the_table_that_comes_out")
+POINTS = ("dialects/test_points.py", "test_whatever_happens_at_a_point")
+CHANCE = ("dialects/test_any_meeting.py", "test_at_most_one_runs")
+EACH = "dialects/test_failures.py"
+KILLS = "dialects/test_kills.py"
 
 CATALOGUE = {
     (1, "a peer dies before any descriptor"): [
@@ -172,11 +180,48 @@ CATALOGUE = {
 }
 
 
-def names_in(path):
+THEIRS: dict[int, list[tuple[str, str]] | str] = {
+    1: [POINTS, (KILLS, "test_the_source_is_killed"), (KILLS, "test_the_destination_is_killed")],
+    2: [POINTS, (KILLS, "test_the_destination_is_killed")],
+    3: [POINTS, (KILLS, "test_the_source_is_killed")],
+    4: "nothing is committed; the last word on a return path is lost among the POINTS",
+    5: [(EACH, "test_one_too_few")],
+    6: [(EACH, "test_one_too_many")],
+    7: [(EACH, "test_one_too_many"), TABLE],
+    8: [(EACH, "test_the_tap_of_another_device")],
+    9: [(EACH, "test_no_tap_at_all")],
+    10: [(EACH, "test_the_tap_of_another_device")],
+    11: [TABLE],
+    12: [TABLE, ("e2e/test_mixed_dialects.py", "test_the_offer_is_not_understood"), CHANCE],
+    13: [TABLE, (EACH, "test_a_relay_that_loses_descriptors")],
+    14: [("e2e/test_in_flight.py", "test_they_wait_in_each_dialect")],
+    15: [(EACH, "test_more_than_one_message_can_carry")],
+    16: [(EACH, "test_a_relay_that_passes_all_on_byte_by_byte")],
+    17: [(EACH, "test_a_destination_that_falls_silent")],
+    18: [(EACH, "test_a_second_migration_and_a_second_peer")],
+    19: "nothing is committed; a destination that refuses at its last point is among the POINTS",
+    20: [POINTS, CHANCE],
+    21: [(EACH, "test_numbers_that_are_used_again_are_left_alone")],
+    22: [(EACH, "test_no_flag_of_an_open_file_changes")],
+    23: [(EACH, "test_no_flag_of_an_open_file_changes")],
+    24: "only TAPs travel",
+    25: [(EACH, "test_nothing_in_transit_is_lost_or_doubled")],
+    26: [(EACH, "test_the_source_keeps_the_interfaces_when_the_destination_ends")],
+    27: [(EACH, "test_paths_that_lead_nowhere")],
+    28: "getfd is the monitor's; descriptors come in the stream in each of them",
+}
+OTHERS = sorted(set(catalog.names("qemu_sim.migration.dialects", "")) - {"devices"})
+
+
+def source_of(path):
     with open(os.path.join(TESTS, path)) as file:
-        tree = ast.parse(file.read())
+        return file.read()
+
+
+def names_in(path):
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in tree.body if isinstance(node, kinds) and node.name[:5] == "test_"}
+    body = ast.parse(source_of(path)).body
+    return {node.name for node in body if isinstance(node, kinds) and node.name[:5] == "test_"}
 
 
 @pytest.mark.parametrize(("number", "what"), CATALOGUE)
@@ -185,5 +230,16 @@ def test_each_entry_has_its_tests(number, what):
         assert name in names_in(path), (number, what)
 
 
+@pytest.mark.parametrize("number", [each for each in THEIRS if isinstance(THEIRS[each], list)])
+def test_each_number_that_can_occur_has_its_tests_in_each_dialect(number):
+    for path, name in THEIRS[number]:
+        assert name in names_in(path)
+        source = source_of(path)
+        goes_through_all = (
+            "SPEAKERS" in source or "migration.dialects" in source or (path, name) == TABLE
+        )
+        assert goes_through_all or all(f'"{dialect}"' in source for dialect in OTHERS), path
+
+
 def test_no_number_is_missing():
-    assert [number for number, _ in CATALOGUE] == list(range(1, 29))
+    assert [number for number, _ in CATALOGUE] == [*THEIRS] == list(range(1, 29))
