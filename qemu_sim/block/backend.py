@@ -3,11 +3,13 @@
 QEMU: block/block-backend.c
 
 While its node is inactive, a guest device's backend asks for nothing; it does when the image
-is this process's again.
+is this process's again. Where that comes before the guest, as an export of a machine that
+waits for a migration has it, the others may write until the guest comes.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from qemu_sim.block.permissions import FREE, UNCHANGED, WRITE, Claim
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from qemu_sim.block.edge import Edge
     from qemu_sim.block.graph import Graph
     from qemu_sim.block.node import Node
+
+_log = logging.getLogger(__name__)
 
 
 class Backend:
@@ -32,6 +36,8 @@ class Backend:
         """Whether it lets go of its image although it writes, and is no guest device's."""
         self.edge: Edge | None = None
         self._rests = False
+        self._waits = False
+        """Whether it shares everything until the guest comes."""
         graph.backends.append(self)
 
     @property
@@ -93,8 +99,19 @@ class Backend:
     def wake(self) -> None:
         """Ask again for what it needs. Raises QMPError in QEMU's words."""
         if self._rests and self.edge is not None:
-            self.edge.ask(self.claim)
+            self._waits = not self._graph.active
+            self.edge.ask(Claim(self.claim.needs) if self._waits else self.claim)
             self._rests = False
+        elif self._waits and self._graph.active:
+            self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        self._waits = False
+        if self.edge is not None:
+            try:
+                self.edge.ask(self.claim)
+            except QMPError as error:  # the guest runs already, and does so all the same
+                _log.error("%s", error)
 
     def close(self) -> None:
         """Go for good."""

@@ -2,12 +2,14 @@
 
 QEMU: block/mirror.c, block/backup.c, block/stream.c, block/commit.c
 
-No guest writes meanwhile, so one pass makes both sides equal.
+No guest writes meanwhile; what clients of an export write is copied when it is written.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from qemu_sim.block.graph import Graph
@@ -30,6 +32,9 @@ class Job(Protocol):
     async def ready(self) -> None:
         """Say that both sides are equal, and wait until a client ends it."""
 
+    def report(self, operation: str) -> None:
+        """Say that a read or write has failed."""
+
 
 Holds = Callable[[int, int], bool]
 
@@ -47,23 +52,70 @@ def held_by(images: list[Node]) -> Holds:
     return lambda offset, length: any(image.holds(offset, length) for image in images)
 
 
-async def copy(job: Job, source: Node, target: Node, wanted: Holds) -> None:
-    """Make `target` say what `source` says, where `wanted(offset, length)`."""
-    job.total = source.size
-    for number, (offset, length) in enumerate(_grains(source.size), 1):
+class Pair:
+    """A source and a target, whose data are made equal part by part."""
+
+    def __init__(self, job: Job, source: Node, target: Node) -> None:
+        self.source = source
+        self.target = target
+        self._job = job
+        self._one_at_a_time = asyncio.Lock()
+        self._failure: QMPError | None = None
+
+    async def transfer(self, offset: int, length: int) -> None:
+        """Make the target say there what the source says. Raises QMPError."""
+        async with self._one_at_a_time:
+            alike, is_zero = self.source.extent(offset, length)
+            if is_zero and alike >= length:
+                data = bytes(length)
+            else:
+                data = await self.source.fetch(offset, length)
+            with self._reported():
+                if data == bytes(length):
+                    await self.target.store_zeros(offset, length)
+                else:
+                    await self.target.store(offset, data)
+
+    async def follow(self, offset: int, length: int) -> None:
+        """Transfer what was stored in the source; a failure is the job's."""
+        end = offset + length
+        try:
+            while offset < end and self._failure is None:
+                await self.transfer(offset, min(_GRAIN, end - offset))
+                offset += _GRAIN
+        except QMPError as error:
+            self._failure = error
+
+    async def finish(self) -> None:
+        """Have the target's disk take it all. Raises QMPError where anything is missing."""
+        if self._failure is not None:
+            raise self._failure
+        with self._reported():
+            await self.target.sync()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except QMPError:
+            self._job.report("write")
+            raise
+
+
+async def copy(job: Job, pair: Pair, wanted: Holds) -> None:
+    """Make both sides equal, where `wanted(offset, length)`."""
+    size = job.total = pair.source.size
+    for number, (offset, length) in enumerate(_grains(size), 1):
         if wanted(offset, length):
-            data = source.read(offset, length)
-            leans = target.backing is not None and not target.holds(offset, length)
-            if leans or target.read(offset, length) != data:
-                target.write(offset, data)
+            await pair.transfer(offset, length)
         if number % _GRAINS_A_STEP == 0:
             await job.step(offset + length)
-    await job.step(source.size)
+    await job.step(size)
 
 
 async def backup(job: Job, source: Node, target: Node, *, top_only: bool) -> None:
     """Copy an image, or only what it does not share with its backing file."""
-    await copy(job, source, target, held_by([source]) if top_only else _anything)
+    await copy(job, Pair(job, source, target), held_by([source]) if top_only else _anything)
 
 
 async def mirror(job: Job, source: Node, target: Node, sync: str) -> None:
@@ -73,9 +125,15 @@ async def mirror(job: Job, source: Node, target: Node, sync: str) -> None:
         raise QMPError("Source and target image have different sizes")
     images = {"full": chain(source), "top": [source], "none": []}[sync]
     held = held_by(images)
-    await copy(job, source, target, _anything if sync == "full" else held)
-    # Only what was there counts; the rest was zero on both sides.
-    await _ready(job, source, held)
+    pair = Pair(job, source, target)
+    source.followers.append(pair.follow)
+    try:
+        await copy(job, pair, _anything if sync == "full" else held)
+        # Only what was there counts; the rest was zero on both sides.
+        await _ready(job, source, held)
+        await pair.finish()
+    finally:
+        source.followers.remove(pair.follow)
 
 
 async def commit(job: Job, top: Node, base: Node, *, active: bool) -> None:
@@ -85,9 +143,15 @@ async def commit(job: Job, top: Node, base: Node, *, active: bool) -> None:
     if base.size < top.size:
         base.resize(top.size)
     held = held_by(images)
-    await copy(job, top, base, held)
-    if active:
-        await _ready(job, top, held)
+    pair = Pair(job, top, base)
+    top.followers.append(pair.follow)
+    try:
+        await copy(job, pair, held)
+        if active:
+            await _ready(job, top, held)
+        await pair.finish()
+    finally:
+        top.followers.remove(pair.follow)
 
 
 async def _ready(job: Job, source: Node, held: Holds) -> None:
@@ -101,7 +165,7 @@ async def stream(job: Job, top: Node, base: Node | None) -> None:
     """Pull what is between `top` and `base` into `top`."""
     images = chain(top)
     between = held_by(images[1 : images.index(base) if base is not None else None])
-    await copy(job, top, top, lambda *grain: not top.holds(*grain) and between(*grain))
+    await copy(job, Pair(job, top, top), lambda *grain: not top.holds(*grain) and between(*grain))
 
 
 def replace_backing(graph: Graph, node: Node, base: Node | None, name: str | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qemu_sim.block import nbd_address
 from qemu_sim.block.probing import probe
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi.opts import parse_bool
@@ -139,6 +140,8 @@ def _null_file(values: Mapping[str, str], path: str, driver: str) -> dict[str, A
 
 
 def _file(values: Mapping[str, str], path: str) -> dict[str, Any]:
+    if nbd_address.is_nbd(path):
+        return nbd_address.options(path)
     found = {"driver": "file", "filename": path}
     if "file.locking" in values:
         found["locking"] = values["file.locking"]

@@ -52,6 +52,12 @@ class DriverRaw(Node):
         return size
 
     @property
+    def alignment(self) -> dict[str, int]:
+        """How much the node below can take at a time."""
+        below = self.child.alignment
+        return {key: below[key] for key in ("opt-transfer", "max-transfer") if key in below}
+
+    @property
     def window(self) -> int:
         """Where it begins in the file."""
         offset: int = self.options.get("offset", 0)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 
-Follow = Callable[[int, bytes], Awaitable[None]]
+Follow = Callable[[int, int], Awaitable[None]]
 
 
 class GuestIO:
@@ -26,7 +26,7 @@ class GuestIO:
 
     bitmaps: dict[str, Bitmap]
     followers: list[Follow]
-    """Each is told what was stored, and waited for."""
+    """Each is told where something was stored, offset and length, and waited for."""
 
     @property
     @abstractmethod
@@ -74,26 +74,31 @@ class GuestIO:
     async def store(self, offset: int, data: bytes) -> None:
         """Store `data` as a guest would. Raises QMPError."""
         await self.put(offset, data)
-        for bitmap in self.bitmaps.values():
-            bitmap.mark(offset, len(data))
-        for follow in self.followers:
-            await follow(offset, data)
+        await self._note(offset, len(data))
+
+    async def store_zeros(self, offset: int, length: int) -> None:
+        """Store zeros as a guest would; where they are already, nothing is done."""
+        await self.put_zeros(offset, length)
+        await self._note(offset, length)
 
     async def put(self, offset: int, data: bytes) -> None:
-        """Store `data` and do nothing else: what makes `store` of one node that of another."""
+        """Store `data`, whoever wants to know of it."""
         if self.below is None:
             self.write(offset, data)
         else:
             await self.below.store(self.window + offset, data)
 
-    async def store_zeros(self, offset: int, length: int) -> None:
-        """Store zeros where others may be. Raises QMPError."""
+    async def put_zeros(self, offset: int, length: int) -> None:
+        """Store zeros, whoever wants to know of it."""
+        if self.below is not None:
+            await self.below.store_zeros(self.window + offset, length)
+            return
         end = offset + length
         while offset < end:
             alike, is_zero = self.extent(offset, end - offset)
             if not is_zero:
                 alike = min(alike, _PIECE)
-                await self.store(offset, bytes(alike))
+                self.write(offset, bytes(alike))
                 await asyncio.sleep(0)
             offset += alike
 
@@ -103,6 +108,12 @@ class GuestIO:
             self.flush()
         else:
             await self.below.sync()
+
+    async def _note(self, offset: int, length: int) -> None:
+        for bitmap in self.bitmaps.values():
+            bitmap.mark(offset, length)
+        for follow in self.followers:
+            await follow(offset, length)
 
     @property
     def _provider(self) -> GuestIO:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qemu_sim.block import creation
+from qemu_sim.block import creation, nbd_address
 from qemu_sim.block.probing import probe
 from qemu_sim.errors import QMPError
 
@@ -37,10 +37,11 @@ class NamedImage(NamedTuple):
         driver = self.format
         if not self.exists:
             driver = driver or like.TYPE
-            await self._create(graph, driver, like.size, backing)
+            if not nbd_address.is_nbd(self.path):  # what is elsewhere is there already
+                await self._create(graph, driver, like.size, backing)
         options: dict[str, Any] = {
             "driver": driver or probe(self.path),
-            "file": {"driver": "file", "filename": self.path},
+            "file": file_options(self.path),
         }
         if self.node_name is not None:
             options["node-name"] = self.node_name
@@ -62,6 +63,13 @@ class NamedImage(NamedTuple):
             if backing is not None:
                 below = {"backing-file": backing.filename, "backing-fmt": backing.TYPE}
             await creation.create(graph, {"driver": driver, "file": file, "size": size, **below})
+
+
+def file_options(name: str) -> dict[str, Any]:
+    """Return the BlockdevOptions of a file, or of an export that is named like one."""
+    if nbd_address.is_nbd(name):
+        return nbd_address.options(name)
+    return {"driver": "file", "filename": name}
 
 
 def read(arguments: dict[str, Any], key: str, *, node_name: str) -> NamedImage:

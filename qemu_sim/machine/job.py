@@ -106,6 +106,11 @@ class Job:
         self._tell("BLOCK_JOB_READY")
         await rest(self._jobs.clock, self._completed.wait())
 
+    def report(self, operation: str) -> None:
+        """Say that a read or write has failed; the error ends the job."""
+        event = {"device": self.id, "operation": operation, "action": "report"}
+        self._jobs.emit("BLOCK_JOB_ERROR", event)
+
     # Seen by clients.
 
     @property

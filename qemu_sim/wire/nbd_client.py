@@ -42,6 +42,8 @@ class ClientSession:
         self.is_open = False
         self.size = 0
         self.flags = Flags(0)
+        self.preferred = nbd.PREFERRED
+        """How many bytes a request best has."""
         self._export = export
         self._output = bytearray()
         self._answers: list[Answer] = []
@@ -122,6 +124,8 @@ class ClientSession:
         if len(data) == nbd.INFO_EXPORT.size and data[:2] == nbd.U16.pack(Info.EXPORT):
             _, self.size, flags = nbd.INFO_EXPORT.unpack(data)
             self.flags = Flags(flags)
+        elif len(data) == nbd.INFO_BLOCK_SIZE.size and data[:2] == nbd.U16.pack(Info.BLOCK_SIZE):
+            _, _, self.preferred, _ = nbd.INFO_BLOCK_SIZE.unpack(data)
 
     def _use_name(self, *, has_padding: bool) -> Steps:
         self._option(Option.EXPORT_NAME, nbd.to_bytes(self._export))

@@ -84,6 +84,7 @@ def test_the_bytes_are_the_images(server, image, tmp_path, program, driver):
     assert same in program("qemu-img", "compare", "-f", "raw", "-F", driver, "-U", image, other)
     program("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", source, target)
     server.machine.execute("nbd-server-stop")
+    server.machine.execute("blockdev-del", node_name="target")
     assert same in program("qemu-img", "compare", "-f", "raw", "-F", driver, image, other)
     if driver == "qcow2":
         assert "No errors" in program("qemu-img", "check", other)

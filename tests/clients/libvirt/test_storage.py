@@ -1,0 +1,79 @@
+"""A domain moves to another host and takes the contents of its disks along, over NBD."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+MIB = 1 << 20
+DISK = """
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='{driver}' discard='unmap'/>
+      <source file='{path}'/>
+      <target dev='{name}' bus='virtio'/>
+    </disk>
+"""
+
+
+@pytest.fixture
+def make_image(tmp_path):
+    """Make a raw image, or a qcow2 one with the same contents as a raw one."""
+
+    def make(name, driver, contents=b""):
+        path = tmp_path / name
+        path.write_bytes(contents)
+        os.truncate(path, 8 * MIB)
+        if driver == "raw":
+            return path
+        if shutil.which("qemu-img") is None:
+            pytest.skip("qemu-img is not installed")
+        converted = path.with_suffix(f".{driver}")
+        command = ["qemu-img", "convert", "-f", "raw", "-O", driver, path, converted]
+        subprocess.run(command, check=True)
+        return converted
+
+    return make
+
+
+def contents(path, driver):
+    if driver == "raw":
+        return path.read_bytes()
+    plain = path.with_suffix(".plain")
+    subprocess.run(
+        ["qemu-img", "convert", "-U", "-f", driver, "-O", "raw", path, plain], check=True
+    )
+    return plain.read_bytes()
+
+
+def disks(images, driver):
+    names = ("vda", "vdb")
+    return "".join(
+        DISK.format(driver=driver, path=path, name=name)
+        for name, path in zip(names, images, strict=False)
+    )
+
+
+@pytest.mark.parametrize("driver", ["raw", "qcow2"])
+def test_the_disks_are_copied(libvirt, other, make_image, tmp_path, driver):
+    data = [os.urandom(3 * MIB), bytes(5 * MIB) + os.urandom(MIB)]
+    here = [make_image(f"here{number}", driver, each) for number, each in enumerate(data)]
+    there = [make_image(f"there{number}", driver) for number in range(len(data))]
+    libvirt.define(disks(here, driver))
+    libvirt.virsh("start", "guest")
+    description = libvirt.virsh("dumpxml", "--migratable", "guest")
+    for source, target in zip(here, there, strict=True):
+        description = description.replace(str(source), str(target))
+    (tmp_path / "there.xml").write_text(description)
+
+    with libvirt.knowing_migrate():
+        libvirt.virsh(
+            *("migrate", "--live", "--copy-storage-all", "--xml", str(tmp_path / "there.xml")),
+            *("guest", other.uri, "tcp://127.0.0.1"),
+        )
+    assert libvirt.virsh("domstate", "guest") == "shut off"
+    assert other.virsh("domstate", "guest") == "running"
+    for each, path in zip(data, there, strict=True):
+        assert contents(path, driver) == each.ljust(8 * MIB, b"\0")
+    assert str(there[0]) in other.virsh("domblklist", "guest")
+    other.virsh("destroy", "guest")
