@@ -63,9 +63,10 @@ class Refcounts:
         """Return the refcount of each cluster."""
         found = {}
         for index, members in self._by_block(numbers).items():
-            block = self._block(index)
-            data = self._image.child.read(block, self._cluster) if block else bytes(self._cluster)
-            found.update({number: self._get(data, number % self._per_block) for number in members})
+            block, part = self._block(index), self._part(members)
+            data = self._image.child.read(block + part.start, len(part)) if block else b""
+            for number in members:
+                found[number] = self._get(data, self._place(number, part)) if block else 0
         return found
 
     def change(self, uses: Mapping[int, int], by: int) -> None:
@@ -79,12 +80,15 @@ class Refcounts:
                 self._make_block(index)
         changed = {}
         for index, members in by_block.items():
-            data = bytearray(self._image.child.read(self._block(index), self._cluster))
+            part = self._part(members)
+            start = self._block(index) + part.start
+            data = bytearray(self._image.child.read(start, len(part)))
             for number in members:
-                self._add(data, number, by * uses[number])
-            changed[self._block(index)] = data
-        for block, data in changed.items():
-            self._image.child.write(block, bytes(data))
+                if not self._add(data, self._place(number, part), by * uses[number]):
+                    self._free = min(self._free, number)
+            changed[start] = data
+        for start, data in changed.items():
+            self._image.child.write(start, bytes(data))
 
     def allocate(self, count: int = 1) -> int:
         """Take `count` clusters in a row; returns the offset of the first."""
@@ -125,6 +129,16 @@ class Refcounts:
             found.setdefault(number // self._per_block, []).append(number)
         return found
 
+    def _part(self, numbers: Iterable[int]) -> range:
+        """Return which bytes of a block hold the refcounts of these clusters, and of some more."""
+        places = [number % self._per_block for number in numbers]
+        first, last = (place * self._bits // _BYTE for place in (min(places), max(places)))
+        return range(first, last + max(self._bits // _BYTE, 1))
+
+    def _place(self, number: int, part: range) -> int:
+        """Return which refcount of those in `part` a cluster's is."""
+        return number % self._per_block - part.start * _BYTE // self._bits
+
     def _get(self, data: bytes | bytearray, place: int) -> int:
         bits = self._bits
         if bits >= _BYTE:
@@ -132,19 +146,19 @@ class Refcounts:
             return int.from_bytes(data[place * size : (place + 1) * size], "big")
         return data[place * bits // _BYTE] >> place * bits % _BYTE & ((1 << bits) - 1)
 
-    def _add(self, data: bytearray, number: int, change: int) -> None:
-        bits, place = self._bits, number % self._per_block
+    def _add(self, data: bytearray, place: int, change: int) -> int:
+        """Change a refcount; returns what it is then."""
+        bits = self._bits
         count = self._get(data, place) + change
         if not 0 <= count < 1 << bits:
             raise QMPError(_INVALID)
-        if not count:
-            self._free = min(self._free, number)
         if bits >= _BYTE:
             size = bits // _BYTE
             data[place * size : (place + 1) * size] = count.to_bytes(size, "big")
-            return
+            return count
         at, shift = place * bits // _BYTE, place * bits % _BYTE
         data[at] = data[at] & ~(((1 << bits) - 1) << shift) | count << shift
+        return count
 
     def _find_free(self, count: int) -> int:
         """Return the first of `count` free clusters in a row."""

@@ -69,25 +69,35 @@ def hmp(machine):
     return hmp
 
 
+async def add_image(machine, run, path, **options):
+    """Make an image, and open it as a node."""
+    graph, file = machine.board.graph, {"driver": "file", "filename": str(path)}
+    await creation.create(graph, {**file, "size": 0})
+    await creation.create(graph, {"driver": "qcow2", "file": file, "size": MIB})
+    await run("blockdev-add", driver="qcow2", file=file, **options)
+
+
 @pytest.fixture
 async def disks(machine, run, tmp_path):
-    """Disks with the images `a` and `b`, and a raw image `r` that is in use nowhere."""
-    graph = machine.board.graph
+    """Disks with the images `a` and `b`; returns the nodes."""
     for name in ("a", "b"):
-        file = {"driver": "file", "filename": str(tmp_path / name)}
-        await creation.create(graph, {**file, "size": 0})
-        await creation.create(graph, {"driver": "qcow2", "file": file, "size": MIB})
-        await run("blockdev-add", driver="qcow2", node_name=name, file=file)
+        await add_image(machine, run, tmp_path / name, node_name=name)
         await machine.board.add_device("virtio-blk-pci", f"d{name}", {"drive": name}, hotplug=False)
     machine.told.clear()
-    return graph.nodes
+    return machine.board.graph.nodes
 
 
 @pytest.fixture
 async def raw(run, tmp_path, disks):
+    """A raw image `r` that is in use nowhere."""
     (tmp_path / "r").write_bytes(bytes(MIB))
     file = {"driver": "file", "filename": str(tmp_path / "r")}
     await run("blockdev-add", driver="raw", node_name="r", file=file)
+
+
+@pytest.fixture
+async def read_only_image(machine, run, tmp_path):
+    await add_image(machine, run, tmp_path / "c", node_name="c", read_only=True)
 
 
 async def settle(machine):
@@ -299,7 +309,7 @@ async def test_one_image(run, machine, disks):
     assert [each.id for each in disks["a"].snapshot_store.listed()] == ["2", "3"]
 
 
-@pytest.mark.usefixtures("raw")
+@pytest.mark.usefixtures("raw", "read_only_image")
 @pytest.mark.parametrize(
     ("name", "arguments", "error"),
     [
@@ -330,10 +340,8 @@ async def test_one_image(run, machine, disks):
         ),
     ],
 )
-async def test_errors_of_one_image(run, tmp_path, name, arguments, error):
+async def test_errors_of_one_image(run, name, arguments, error):
     await run(TAKE, device="a", name="s")
-    file = {"driver": "file", "filename": str(tmp_path / "b"), "locking": "off"}
-    await run("blockdev-add", driver="qcow2", node_name="c", read_only=True, file=file)
     with pytest.raises(QMPError) as caught:
         await run(name, **arguments)
     assert str(caught.value) == error

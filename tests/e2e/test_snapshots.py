@@ -126,6 +126,7 @@ def test_preconfig_comes_first(make_machine, argv):
     again = make_machine(*argv, "-preconfig", "-loadvm", "one", name="again")
     again.execute("x-exit-preconfig")
     assert again.execute("query-status")["running"]
+    end(again)
     refused = make_machine(*argv, "-preconfig", "-loadvm", "none", name="refused")
     refused.execute("x-exit-preconfig")
     assert refused.wait() == 1
