@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from qemu_sim.migration.predecessor import Predecessor
     from qemu_sim.qtest.front_end import FrontEnd
 
+_NEWER = (9, 0, 0)  # than 7.2
+
 
 class Host:
     """A machine and what connects it to the world. `start` it, `wait`, then `close` it."""
@@ -107,6 +109,7 @@ class Host:
                     raise QMPError("Parameter 'driver' is missing")
                 await board.add_device(driver, id, options, typed=given.typed, hotplug=False)
         board.chardevs.tell_wait = partial(self._tell_wait, "")
+        self._open_displays()
         self._warn()
 
     def _add_object(self, given: Given) -> None:
@@ -126,6 +129,24 @@ class Host:
         for number, given in enumerate(self._configuration.drives):
             with given.blame():
                 await board.drives.define(given.values, f"none{number}")
+
+    def _open_displays(self) -> None:
+        for given in self._configuration.vncs:
+            options = dict(given.values)
+            with given.blame():
+                self._check_audiodev(options.get("audiodev"))
+                display = self.machine.displays.add(options.pop("id"), options)
+            if "to" in options:
+                for server in display.servers:
+                    sys.stdout.write(
+                        f"VNC server running on {server['host']}:{server['service']}\n"
+                    )
+                sys.stdout.flush()
+
+    def _check_audiodev(self, id: str | None) -> None:
+        if id is not None and id not in self._configuration.audiodevs:
+            word = "audiodev" if self.machine.profile.version >= _NEWER else "Audiodev"
+            raise QMPError(f"{word} '{id}' not found")
 
     def _succeed(self, predecessor: Predecessor) -> None:
         """Have the RAM that another process had, and let it know when a source may come."""

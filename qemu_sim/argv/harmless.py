@@ -82,9 +82,11 @@ def _display(reading: Reading, source: str, text: str) -> None:
     reading.configuration.display = kind
 
 
-def _audiodev(_reading: Reading, source: str, text: str) -> None:
+def _audiodev(reading: Reading, source: str, text: str) -> None:
     with blame(source):
-        _check_audio(source, _tree("audiodev", text, "driver"), ("id", "driver"))
+        values = _tree("audiodev", text, "driver")
+        _check_audio(source, values, ("id", "driver"))
+    reading.configuration.audiodevs.add(values["id"])
 
 
 def _audio(_reading: Reading, source: str, text: str) -> None:
@@ -150,11 +152,6 @@ def _seed(_reading: Reading, source: str, text: str) -> None:
         raise StartError(f"{source}: Invalid seed number: {text}") from None
 
 
-def _only_none(_reading: Reading, source: str, text: str) -> None:
-    if text != "none":
-        raise not_simulated(source)
-
-
 def _tree(topic: str, text: str, implied: str) -> Tree:
     if text in ("help", "?"):
         raise Asked(topic)
@@ -172,7 +169,6 @@ READERS: dict[str, Reader] = {
     "nographic": _nographic,
     "no-user-config": nothing,
     "display": _display,
-    "vnc": _only_none,
     "vga": _vga,
     "audiodev": _audiodev,
     "audio": _audio,

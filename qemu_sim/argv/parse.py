@@ -21,6 +21,7 @@ from qemu_sim.argv import (
     process,
     qtest,
     table,
+    vnc,
 )
 from qemu_sim.argv.reading import Asked, Reader, Reading, not_simulated
 from qemu_sim.argv.report import Report
@@ -44,6 +45,7 @@ READERS: dict[str, Reader] = {
     **nics.READERS,
     **process.READERS,
     **qtest.READERS,
+    **vnc.READERS,
     **harmless.READERS,
 }
 

@@ -2,13 +2,14 @@
 
 QEMU: crypto/secret.c, crypto/secret_common.c
 
-It is read when the object is made, as in QEMU, so that a wrong path fails the start. Nothing
-here is encrypted, so nothing asks for it afterwards.
+It is read when the object is made, as in QEMU, so that a wrong path fails the start.
 """
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from qemu_sim.backends.object import Object, Place
@@ -29,19 +30,24 @@ class Secret(Object):
         """Read the secret. Raises QMPError in QEMU's words."""
         super().__init__(id, {**_UNGIVEN, **options}, place)
         if "keyid" in options:
-            _check_key(self.place, options["keyid"])
+            find_secret(self.place.objects, options["keyid"])
             raise QMPError("a secret that is encrypted by another is not simulated by qemu-sim")
         content = _content(options)
-        if self.options["format"] == "base64" and not _BASE64.fullmatch(content):
-            raise QMPError("Base64 data contains invalid characters")
+        if self.options["format"] == "base64":
+            if not _BASE64.fullmatch(content):
+                raise QMPError("Base64 data contains invalid characters")
+            content = base64.b64decode(content)
+        self.content = content
 
 
-def _check_key(place: Place, id: str) -> None:
-    found = place.objects.get(id)
+def find_secret(objects: Mapping[str, Object], id: str) -> Secret:
+    """Return the secret of that ID among a machine's objects. Raises QMPError in QEMU's words."""
+    found = objects.get(id)
     if found is None:
         raise QMPError(f"No secret with id '{id}'")
     if not isinstance(found, Secret):
         raise QMPError(f"Object with id '{id}' is not a secret")
+    return found
 
 
 def _content(options: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Commands about what no machine here has: they fail as on a QEMU without it.
 
-QEMU: ui/ui-qmp-cmds.c, hw/net/rocker, target/i386/sev.c, system/dirtylimit.c and others
+QEMU: hw/net/rocker, target/i386/sev.c, system/dirtylimit.c and others
 
 The text may hold arguments of the command in braces. A second text is that of QEMU 7.2.
 """
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.commands.registry import Monitor, command, named_fds
+from qemu_sim.commands.registry import command
 from qemu_sim.errors import DeviceNotActive, DeviceNotFound, QMPError
-from qemu_sim.fds import close_all
 from qemu_sim.qapi import idle
 
 if TYPE_CHECKING:
@@ -23,11 +22,8 @@ _NO_CXL = "Unable to resolve path"
 _NO_ROCKER = "rocker {name} not found"
 _HAVE_PS2 = ("pc", "q35")
 _PS2 = ("key", "btn", "rel")
-_NO_VNC = ("No VNC display is present", "Could not set password")
 
 ABSENT: dict[str, str | tuple[str, str]] = {
-    "change-vnc-password": _NO_VNC,
-    "display-update": "Can not find vnc display",
     "cxl-inject-correctable-error": _NO_CXL,
     "cxl-inject-dram-event": _NO_CXL,
     "cxl-inject-general-media-event": _NO_CXL,
@@ -85,32 +81,6 @@ for _name, _text in ABSENT.items():
     _register(_name, _text)
 
 
-@command("set_password")
-def set_password(
-    machine: Machine, *, protocol: str, password: str, connected: str = "keep", **display: str
-) -> None:
-    """Refuse: there is no display whose password it could be."""
-    del password, display
-    if protocol == "spice":
-        raise DeviceNotActive("SPICE is not in use")
-    if connected != "keep":
-        text = "parameter 'connected' must be 'keep' when 'protocol' is 'vnc'"
-        _refuse(machine, (text, "Invalid parameter 'connected'"), {})
-    _refuse(machine, _NO_VNC, {})
-
-
-@command("expire_password")
-def expire_password(machine: Machine, *, protocol: str, time: str, **display: str) -> None:
-    """Refuse: there is no display whose password it could be."""
-    del display
-    is_time = time in ("now", "never") or time.removeprefix("+").isdigit()
-    if not is_time and machine.profile.version >= _NEWER:
-        raise QMPError(f"Parameter 'time' doesn't take value '{time}'")
-    if protocol == "spice":
-        raise DeviceNotActive("SPICE is not in use")
-    raise QMPError("Could not set password expire time")
-
-
 @command("cxl-inject-poison")
 def cxl_inject_poison(_: Machine, *, path: str, start: int, length: int) -> None:
     """Refuse: there is no CXL device."""
@@ -118,14 +88,6 @@ def cxl_inject_poison(_: Machine, *, path: str, start: int, length: int) -> None
     if length % _CXL_LINE:
         raise QMPError(f"Poison injection must be in multiples of {_CXL_LINE} bytes")
     raise QMPError(_NO_CXL)
-
-
-@command("add_client", monitor=True)
-def add_client(_: Machine, monitor: Monitor, *, protocol: str, fdname: str, **how: bool) -> None:
-    """Refuse: there is no display that the client of a descriptor could see."""
-    del how
-    close_all(named_fds(monitor, fdname))
-    raise QMPError(f"not simulated by qemu-sim: add_client with protocol '{protocol}'")
 
 
 @command("client_migrate_info")

@@ -45,14 +45,6 @@ def chardev_send_break(machine: Machine, *, id: str) -> None:
         raise QMPError(f"Chardev '{id}' not found")
 
 
-@command("display-reload")
-def display_reload(_: Machine, *, type: str, tls_certs: bool = False) -> None:
-    """Reload what a VNC server has read; there is no such server."""
-    del type
-    if tls_certs:
-        raise QMPError("Can not find vnc display")
-
-
 @command("xen-save-devices-state")
 async def xen_save_devices_state(machine: Machine, *, filename: str, live: bool = True) -> None:
     """Stop and go on, as QEMU does when it cannot write; what it would write is not known."""

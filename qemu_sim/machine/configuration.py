@@ -78,6 +78,7 @@ class Configuration:
         "accelerators",
         "actions",
         "add_fds",
+        "audiodevs",
         "blockdevs",
         "chardevs",
         "cpu",
@@ -111,6 +112,7 @@ class Configuration:
         "sim",
         "start_paused",
         "uuid",
+        "vncs",
     )
 
     def __init__(self) -> None:
@@ -119,6 +121,8 @@ class Configuration:
         self.process_name: str | None = None
         self.debug_threads = False
         self.uuid: str | None = None
+        self.vncs: list[Given] = []
+        self.audiodevs: set[str] = set()
         self.machine: dict[str, Any] = {}
         self.memory: dict[str, int] = {}
         self.cpu: str | None = None

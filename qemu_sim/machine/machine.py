@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.admission import Admission
     from qemu_sim.machine.core_dump import CoreDump
+    from qemu_sim.machine.displays import Displays
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.migrating import MigratingMachine
@@ -109,6 +110,13 @@ class Machine:
         dialect = options.added_dialect
         schema = profile.extended_schema(dialect) if dialect else profile.schema
         return schema.rejecting(options.rejected)
+
+    @cached_property
+    def displays(self) -> Displays:
+        """The VNC displays."""
+        from qemu_sim.machine.displays import Displays  # noqa: PLC0415 - few machines have one
+
+        return Displays(self)
 
     @cached_property
     def numa(self) -> Numa:
@@ -285,6 +293,8 @@ class Machine:
             await self.migration.close()
         if "core_dump" in vars(self):
             self.core_dump.close()
+        if "displays" in vars(self):
+            self.displays.close()
         self.jobs.close()
         if "exports" in vars(self):
             self.exports.close()

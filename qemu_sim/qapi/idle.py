@@ -36,8 +36,6 @@ IDLE_QUERIES = (
     "query-tpm",
     "query-vcpu-dirty-limit",
     "query-vm-generation-id",
-    "query-vnc",
-    "query-vnc-servers",
     "query-xen-replication-status",
     "replay-delete-break",
     "x-accel-stats",

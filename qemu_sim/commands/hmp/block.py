@@ -56,7 +56,10 @@ async def change(
     if device == "vnc":
         if target not in ("passwd", "password"):
             return _bare_before_8(session, "Expected 'password' after 'vnc'")
-        raise QMPError("not simulated by qemu-sim: change vnc password")
+        if "arg" not in more:
+            return "terminal does not support password prompting\n"
+        await session.execute("change-vnc-password", password=more["arg"])
+        return ""
     given: dict[str, Any] = {"force": force} if force else {}
     if "arg" in more:
         given["format"] = more.pop("arg")

@@ -230,9 +230,27 @@ async def iothreads(session: Session) -> str:
 
 
 @hmp("info vnc")
-def vnc(_session: Session) -> str:
-    """Print the VNC servers: none."""
-    return "None\n"
+def vnc(session: Session) -> str:
+    """Print the VNC displays, where they listen, and their clients."""
+    lines: list[str] = []
+    for display in session.machine.displays.values():
+        auth = f"Auth: {display.auth} (Sub: none)"
+        lines.append(f"{display.id}:")
+        for server in display.servers:
+            lines += [f"  Server: {_end(server)}", f"    {auth}"]
+        for client in display.clients:
+            lines += [
+                f"  Client: {_end(client.info)}",
+                "    x509_dname: none",
+                "    username: none",
+            ]
+        if not display.servers:
+            lines.append(f"  {auth}")
+    return "".join(f"{line}\n" for line in lines) or "None\n"
+
+
+def _end(info: dict[str, Any]) -> str:
+    return f"{info['host']}:{info['service']} ({info['family']})"
 
 
 @hmp("info spice")

@@ -1,0 +1,1 @@
+"""VNC displays, which show a black screen to real clients."""
