@@ -81,6 +81,7 @@ class DriverFile(Node):
 
     def write(self, offset: int, data: bytes) -> None:
         """Store bytes in the file."""
+        self.note_write(offset + len(data))
         try:
             written = os.pwrite(self.fd.fileno(), data, offset)
         except OSError as error:

@@ -19,14 +19,22 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 
 Follow = Callable[[int, int], Awaitable[None]]
+Tell = Callable[[int, int], None]
 
 
 class GuestIO:
     """The part of a node that has to do with its data."""
 
-    bitmaps: dict[str, Bitmap]
-    followers: list[Follow]
-    """Each is told where something was stored, offset and length, and waited for."""
+    def __init__(self) -> None:
+        self.bitmaps: dict[str, Bitmap] = {}
+        self.followers: list[Follow] = []
+        """Each is told where something was stored, offset and length, and waited for."""
+        self.highest_write = 0
+        """The end of the write that reached farthest."""
+        self.write_threshold = 0
+        """Where a write has to end behind for `tell_threshold` to be called once; 0 for never."""
+        self.tell_threshold: Tell = _forget
+        """Called with the threshold, and how many bytes it was exceeded by."""
 
     @property
     @abstractmethod
@@ -73,13 +81,15 @@ class GuestIO:
 
     async def store(self, offset: int, data: bytes) -> None:
         """Store `data` as a guest would. Raises QMPError."""
+        self.note_write(offset + len(data))
         await self.put(offset, data)
-        await self._note(offset, len(data))
+        await self._stored(offset, len(data))
 
     async def store_zeros(self, offset: int, length: int) -> None:
         """Store zeros as a guest would; where they are already, nothing is done."""
+        self.note_write(offset + length)
         await self.put_zeros(offset, length)
-        await self._note(offset, length)
+        await self._stored(offset, length)
 
     async def put(self, offset: int, data: bytes) -> None:
         """Store `data`, whoever wants to know of it."""
@@ -109,7 +119,18 @@ class GuestIO:
         else:
             await self.below.sync()
 
-    async def _note(self, offset: int, length: int) -> None:
+    def note_write(self, end: int) -> None:
+        """Keep in mind that something is written, up to `end`.
+
+        QEMU: block/write-threshold.c
+        """
+        self.highest_write = max(self.highest_write, end)
+        threshold = self.write_threshold
+        if threshold and end > threshold:
+            self.write_threshold = 0
+            self.tell_threshold(threshold, end - threshold)
+
+    async def _stored(self, offset: int, length: int) -> None:
         for bitmap in self.bitmaps.values():
             bitmap.mark(offset, length)
         for follow in self.followers:
@@ -120,3 +141,7 @@ class GuestIO:
         below = self.below
         assert below is not None, "a node with data of its own has to say what they are"
         return below
+
+
+def _forget(_threshold: int, _exceeded: int) -> None:
+    """Nobody wants to know."""

@@ -11,14 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qemu_sim.block import permissions
-from qemu_sim.block.guest_io import Follow, GuestIO
+from qemu_sim.block.guest_io import GuestIO
 from qemu_sim.errors import QMPError
 from qemu_sim.wire import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qemu_sim.block.bitmap import Bitmap
     from qemu_sim.block.edge import Edge
     from qemu_sim.block.image_lock import ImageLock
     from qemu_sim.block.permissions import Claim
@@ -44,6 +43,7 @@ class Node(GuestIO):
 
     def __init__(self, options: Mapping[str, Any], objects: Mapping[str, Any]) -> None:
         """Keep `options`, a checked BlockdevOptions with its parent's defaults filled in."""
+        super().__init__()
         self.name = ""
         self.objects = objects
         self.set_options(options)
@@ -59,9 +59,6 @@ class Node(GuestIO):
         self.implicit = False
         """Whether it is a filter that a job put there, and nobody named."""
         self.height = 1
-        self.write_threshold = 0
-        self.bitmaps: dict[str, Bitmap] = {}
-        self.followers: list[Follow] = []
 
     def set_options(self, options: Mapping[str, Any]) -> None:
         """Take new options; `open` or `reopen` makes them true."""

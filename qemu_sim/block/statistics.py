@@ -1,4 +1,4 @@
-"""What query-blockstats says. No guest does I/O here, so every count is zero.
+"""What query-blockstats says. No guest does I/O here, so what counts its requests is zero.
 
 QEMU: block/qapi.c (bdrv_query_bds_stats, bdrv_query_blk_stats)
 """
@@ -27,7 +27,7 @@ def of_node(node: Node, *, below_drive: bool) -> dict[str, Any]:
     """Return the BlockStats of a node and what it stands on."""
     found: dict[str, Any] = {
         "node-name": node.name,
-        "stats": {**_ZERO, "account_invalid": False, "account_failed": False},
+        "stats": {**_counts(node), "account_invalid": False, "account_failed": False},
     }
     if node.TYPE == "file":
         counts = ("discard-nb-ok", "discard-nb-failed", "discard-bytes-ok")
@@ -42,5 +42,9 @@ def of_node(node: Node, *, below_drive: bool) -> dict[str, Any]:
 def of_drive(node: Node | None, histograms: Histograms) -> dict[str, Any]:
     """Return the BlockStats of a drive, without its names."""
     found = of_node(node, below_drive=True) if node is not None else {}
-    counts = {**_ZERO, **histograms.to_qapi()}
+    counts = {**(_ZERO if node is None else _counts(node)), **histograms.to_qapi()}
     return found | {"stats": {**counts, "account_invalid": True, "account_failed": True}}
+
+
+def _counts(node: Node) -> dict[str, Any]:
+    return {**_ZERO, "wr_highest_offset": node.highest_write}

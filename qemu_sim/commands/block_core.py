@@ -95,11 +95,16 @@ def block_resize(
 
 @command("block-set-write-threshold")
 def block_set_write_threshold(machine: Machine, *, node_name: str, write_threshold: int) -> None:
-    """Set the offset that no guest here will ever write beyond."""
+    """Have the first write beyond an offset told (BLOCK_WRITE_THRESHOLD)."""
+
+    def tell(threshold: int, exceeded: int) -> None:
+        data = {"node-name": node_name, "amount-exceeded": exceeded, "write-threshold": threshold}
+        machine.events.emit("BLOCK_WRITE_THRESHOLD", data)
+
     node = machine.board.graph.nodes.get(node_name)
     if node is None:
         raise QMPError(f"Device '{node_name}' not found")
-    node.write_threshold = write_threshold
+    node.write_threshold, node.tell_threshold = write_threshold, tell
 
 
 @command("block_set_io_throttle", raw=True)

@@ -252,3 +252,24 @@ def test_what_is_not_simulated_says_so(server, image, arguments, words):
         del export["name"]
     with pytest.raises(QMPError, match=f"not simulated by qemu-sim: .*{words}"):
         server.machine.execute("block-export-add", export)
+
+
+@pytest.mark.parametrize("driver", ["raw", "qcow2"])
+def test_a_write_beyond_a_threshold_is_told_once(server, tmp_path, program, driver):
+    """Of the image, and of the file that it is in."""
+    path, machine = tmp_path / "image", server.machine
+    program("qemu-img", "create", "-f", driver, path, "4M")
+    uri = server.export(path, driver=driver)
+    (file,) = (each["node-name"] for each in machine.execute("query-named-block-nodes")
+               if each["drv"] == "file")  # fmt: skip
+    for node in ("disk", file):
+        machine.execute("block-set-write-threshold", node_name=node, write_threshold=150000)
+    program("qemu-io", "-f", "raw", "-c", "write 100k 70k", "-c", "write 1M 8k", uri)
+    told = [machine.wait_event("BLOCK_WRITE_THRESHOLD")["data"] for _ in range(2)]
+    first = {"node-name": "disk", "write-threshold": 150000, "amount-exceeded": 24080}
+    assert told[0] == first
+    assert told[1]["node-name"] == file
+    stats = machine.execute("query-blockstats", query_nodes=True)
+    (disk,) = (each["stats"] for each in stats if each["node-name"] == "disk")
+    assert disk["wr_highest_offset"] == MIB + (8 << 10)
+    assert len([each for each in machine.events if each["event"] == "BLOCK_WRITE_THRESHOLD"]) == 2

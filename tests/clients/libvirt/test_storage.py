@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
 MIB = 1 << 20
+SECONDS = 60
 DISK = """
     <disk type='file' device='disk'>
       <driver name='qemu' type='{driver}' discard='unmap'/>
@@ -54,26 +56,54 @@ def disks(images, driver):
     )
 
 
-@pytest.mark.parametrize("driver", ["raw", "qcow2"])
-def test_the_disks_are_copied(libvirt, other, make_image, tmp_path, driver):
-    data = [os.urandom(3 * MIB), bytes(5 * MIB) + os.urandom(MIB)]
-    here = [make_image(f"here{number}", driver, each) for number, each in enumerate(data)]
-    there = [make_image(f"there{number}", driver) for number in range(len(data))]
-    libvirt.define(disks(here, driver))
-    libvirt.virsh("start", "guest")
-    description = libvirt.virsh("dumpxml", "--migratable", "guest")
-    for source, target in zip(here, there, strict=True):
-        description = description.replace(str(source), str(target))
-    (tmp_path / "there.xml").write_text(description)
+@pytest.fixture
+def make_domain(libvirt, other, make_image, tmp_path):
+    """Start a domain with disks; returns the images it will have there, and how to migrate it."""
 
+    def make(data, driver):
+        here = [make_image(f"here{number}", driver, each) for number, each in enumerate(data)]
+        there = [make_image(f"there{number}", driver) for number in range(len(data))]
+        libvirt.define(disks(here, driver))
+        libvirt.virsh("start", "guest")
+        description = libvirt.virsh("dumpxml", "--migratable", "guest")
+        for source, target in zip(here, there, strict=True):
+            description = description.replace(str(source), str(target))
+        (tmp_path / "there.xml").write_text(description)
+        command = ("migrate", "--live", "--copy-storage-all", "--xml", str(tmp_path / "there.xml"))
+        return there, (*command, "guest", other.uri, "tcp://127.0.0.1")
+
+    return make
+
+
+@pytest.mark.parametrize("driver", ["raw", "qcow2"])
+def test_the_disks_are_copied(libvirt, other, make_domain, driver):
+    data = [os.urandom(3 * MIB), bytes(5 * MIB) + os.urandom(MIB)]
+    there, migrate = make_domain(data, driver)
     with libvirt.knowing_migrate():
-        libvirt.virsh(
-            *("migrate", "--live", "--copy-storage-all", "--xml", str(tmp_path / "there.xml")),
-            *("guest", other.uri, "tcp://127.0.0.1"),
-        )
+        libvirt.virsh(*migrate)
     assert libvirt.virsh("domstate", "guest") == "shut off"
     assert other.virsh("domstate", "guest") == "running"
     for each, path in zip(data, there, strict=True):
         assert contents(path, driver) == each.ljust(8 * MIB, b"\0")
     assert str(there[0]) in other.virsh("domblklist", "guest")
     other.virsh("destroy", "guest")
+
+
+def test_a_copy_is_aborted(libvirt, other, make_domain):
+    """It is slow enough for that; the domain stays, and its disks are free for the next job."""
+    _, migrate = make_domain([os.urandom(8 * MIB)], "raw")
+    copying = libvirt.begin(*migrate, "--bandwidth", "1")
+    try:
+        deadline = time.monotonic() + SECONDS
+        while not libvirt.qmp("query-block-jobs"):
+            with libvirt.knowing_migrate():
+                assert copying.poll() is None, copying.communicate()[1]
+            assert time.monotonic() < deadline
+        libvirt.virsh("domjobabort", "guest")
+        assert "canceled by client" in copying.communicate(timeout=SECONDS)[1]
+    finally:
+        copying.kill()
+        copying.communicate()
+    assert libvirt.virsh("domstate", "guest") == "running"
+    assert libvirt.qmp("query-block-jobs") == []
+    assert other.virsh("list", "--all", "--name") == ""
