@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import NoReturn
 
 from qemu_sim.fds import Fd
 
 _READY = b"\0"
+_STREAMS = 3
 
 
 class Daemon:
@@ -28,7 +30,7 @@ class Daemon:
         """Leave the terminal, the directory and the streams, and let the parent exit 0."""
         os.chdir("/")
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for stream in range(3):
+        for stream in range(_STREAMS):
             os.dup2(null, stream)
         os.close(null)
         os.write(self._parent.fileno(), _READY)
@@ -40,6 +42,7 @@ def daemonize() -> Daemon:
 
     Called before there is a thread or an event loop.
     """
+    _fill_streams()
     reader, writer = (Fd(number) for number in os.pipe2(os.O_CLOEXEC))
     if os.fork():
         writer.close()
@@ -52,6 +55,14 @@ def daemonize() -> Daemon:
     for stop in (signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
         signal.signal(stop, signal.SIG_IGN)
     return Daemon(writer)
+
+
+def _fill_streams() -> None:
+    """Open what the caller has closed of the standard streams: the first socket would be there."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < _STREAMS:
+        if number:
+            setattr(sys, ("stdout", "stderr")[number - 1], os.fdopen(number, "w"))
+    os.close(number)
 
 
 def _wait(reader: Fd) -> NoReturn:

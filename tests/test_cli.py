@@ -92,6 +92,19 @@ def test_the_daemon_can_be_talked_to_when_its_parent_exits(daemon):
     assert os.getsid(pid) not in (pid, os.getsid(0))
 
 
+def test_a_daemon_does_without_streams(tmp_path):
+    """Who has closed them all would have its first socket at the place of one."""
+    monitor, pidfile = tmp_path / "qmp", tmp_path / "pid"
+    arguments = ["-machine", "none", "-daemonize", "-pidfile", str(pidfile)]
+    arguments += ["-qmp", f"unix:{monitor},server=on,wait=off"]
+    closing = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    assert subprocess.call([*closing, *PROGRAM, *arguments], timeout=TIMEOUT) == 0
+    pid = int(pidfile.read_text())
+    assert _greeting(str(monitor))["QMP"]["version"]["qemu"]["major"] == 11
+    os.kill(pid, signal.SIGTERM)
+    _wait_for(lambda: _is_gone(pid), "end of the daemon")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_daemon_and_its_files(daemon, number):
     pid, monitor, pidfile = daemon

@@ -54,7 +54,7 @@ def kinds_of_hmp(profile: profiles.Profile) -> dict[str, str]:
 def main(arguments: Sequence[str]) -> int:
     """Print the list for one profile, the default one if none is named; return the status."""
     named = [each for each in arguments if each != _HMP]
-    if len(named) > 1:
+    if len(named) > 1 or any(each.startswith("-") for each in named):
         sys.stderr.write(f"usage: qemu-sim commands [{_HMP}] [PROFILE]\n")
         return 2
     try:

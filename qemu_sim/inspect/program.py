@@ -27,11 +27,17 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a pager that was left
         return 1
-    except (OSError, WireError) as error:
-        sys.stdout.flush()
-        sys.stderr.write(f"qemu-sim inspect: {error}\n")
-        return 1
+    except OSError as error:
+        return _fail(f"Could not open '{arguments[0]}': {error.strerror}")
+    except WireError as error:
+        return _fail(str(error))
     return 0
+
+
+def _fail(text: str) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"qemu-sim inspect: {text}\n")
+    return 1
 
 
 @contextlib.contextmanager

@@ -93,7 +93,10 @@ class StdioChannel:
         self._sink.close()
 
     def _readable(self) -> None:
-        data = os.read(self._source.fileno(), _READ_SIZE)
+        try:
+            data = os.read(self._source.fileno(), _READ_SIZE)
+        except OSError:  # a directory, a terminal that hung up
+            data = b""
         if data:
             self.on_data(data, [])
         else:
@@ -111,7 +114,7 @@ class StdioChannel:
             while self._out and self._writable():
                 sent = os.write(self._sink.fileno(), self._out[: select.PIPE_BUF])
                 del self._out[:sent]
-        except BrokenPipeError:  # nobody reads any more; the input may go on
+        except OSError:  # nobody reads any more, or the disk is full; the input may go on
             self._lose_output()
             return
         if not self._out:

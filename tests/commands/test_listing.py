@@ -127,7 +127,9 @@ def test_it_is_printed_with_the_counts(capsys):
 def test_an_unknown_profile_is_refused(capsys):
     assert listing.main(["1.0"]) == 1
     assert "Could not load profile" in capsys.readouterr().err
-    assert listing.main(["7.2", "11.1"]) == 2
+    for arguments in (["7.2", "11.1"], ["--help"]):
+        assert listing.main(arguments) == 2
+        assert capsys.readouterr().err == "usage: qemu-sim commands [--hmp] [PROFILE]\n"
 
 
 def test_a_family_without_record_says_so():

@@ -71,7 +71,7 @@ def test_a_foreign_file_a_missing_one_and_none():
     assert "Not a migration stream, magic: 4c696e75 != 5145564d" in foreign.stderr
     missing = inspect("/nonexistent")
     assert (missing.returncode, missing.stdout) == (1, "")
-    assert "No such file or directory: '/nonexistent'" in missing.stderr
+    assert "Could not open '/nonexistent': No such file or directory" in missing.stderr
     assert inspect().returncode == 2
 
 

@@ -92,6 +92,18 @@ async def test_nobody_reads_any_more(pipes):
     await asyncio.wait_for(pipes.channel.drain(), 5)
 
 
+async def test_what_cannot_be_read_or_written_is_at_its_end(tmp_path):
+    source, sink = Fd(os.open(tmp_path, os.O_RDONLY)), Fd(os.open("/dev/full", os.O_WRONLY))
+    channel = StdioChannel(source, sink)
+    channel.on_data = lambda data, fds: pytest.fail("there is nothing to read")
+    channel.start_reading()
+    channel.send(b"lost")
+    await asyncio.wait_for(channel.drain(), 5)
+    await asyncio.sleep(0)
+    assert not channel.closed
+    channel.close()
+
+
 async def test_descriptors_cannot_travel(pipes):
     with Fd(os.open(os.devnull, os.O_RDONLY)) as fd, pytest.raises(WireError):
         pipes.channel.send(b"x", [fd])
