@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
 _VLANS = 4096
+_TELLS_FILTER = "virtio-net"
 
 
 @command("netdev_add", monitor=True, raw=True)
@@ -43,6 +44,7 @@ def _named(options: dict[str, Any]) -> str | None:
 @command("netdev_del")
 def netdev_del(machine: Machine, *, id: str) -> None:
     """Remove a netdev."""
+    nics.unwire(machine.board, id)
     machine.board.netdevs.delete(id)
 
 
@@ -60,6 +62,8 @@ def query_rx_filter(machine: Machine, *, name: str | None = None) -> list[dict[s
         if name in machine.board.netdevs:
             raise QMPError(f"net client({name}) isn't a NIC")
         raise QMPError(f"invalid net client name: {name}")
+    if name is not None and not found[name].TYPE.startswith(_TELLS_FILTER):
+        raise QMPError(f"net client({name}) doesn't support rx-filter querying")
     return [
         {
             "name": each,
@@ -76,7 +80,7 @@ def query_rx_filter(machine: Machine, *, name: str | None = None) -> list[dict[s
             "multicast-table": [],
         }
         for each, nic in found.items()
-        if name in (None, each)
+        if name in (None, each) and nic.TYPE.startswith(_TELLS_FILTER)
     ]
 
 

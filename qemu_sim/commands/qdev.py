@@ -41,11 +41,11 @@ def _driver(machine: Machine, driver: object) -> str:
 
 
 @command("device_del")
-async def device_del(machine: Machine, *, id: str) -> None:
+def device_del(machine: Machine, *, id: str) -> None:
     """Unplug a device; DEVICE_DELETED follows."""
     if machine.migration.forbids_plugging:
         raise QMPError("device_del not allowed while migrating")
-    await machine.delete_device(id)
+    machine.delete_device(id)
 
 
 @command("object-add", raw=True)

@@ -137,6 +137,11 @@ class Device:
         return None
 
     @property
+    def netdev_id(self) -> str | None:
+        """The netdev that is its own, if there is one."""
+        return None
+
+    @property
     def driver_features(self) -> tuple[str, ...] | None:
         """The virtio features that the simulated guest's driver takes; None without a driver."""
         return None

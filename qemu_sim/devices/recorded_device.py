@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qemu_sim.devices.block_device import BlockDevice
 from qemu_sim.devices.character_device import CharacterDevice
 from qemu_sim.devices.device import Device
+from qemu_sim.devices.network_device import NetworkDevice
 from qemu_sim.errors import QMPError
 from qemu_sim.qapi import plugged_lines
 
 if TYPE_CHECKING:
-    from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Parts
 
 Facts = Mapping[str, Any]
@@ -65,22 +65,14 @@ class RecordedDevice(Device):
             self._memory.taken = False
 
 
-class RecordedNIC(RecordedDevice):
+class _RecordedNIC(RecordedDevice, NetworkDevice):
     """A NIC that sends and receives no frame."""
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
-        """Take the netdev, if there is one. Raises QMPError in QEMU's words."""
+        """Say so, where frames would come. Raises QMPError in QEMU's words."""
         super().__init__(id, path, properties, parts)
-        self.mac = properties.get("mac") or parts.next_mac()
-        self._netdev: Netdev | None = None
-        if properties.get("netdev"):
-            self._netdev = parts.claim_netdev(self.TYPE, properties["netdev"])
+        if self.netdev is not None:
             _log.warning("%s: the simulated guest has no driver for %s", self.name, self.TYPE)
-
-    async def open(self) -> None:
-        """Open the netdev, if that is not done."""
-        if self._netdev is not None and not self._netdev.is_open:
-            await self._netdev.open()
 
 
 class _RecordedDisk(RecordedDevice, BlockDevice):
@@ -107,7 +99,7 @@ def of_type(
     elif "chardev" in names:
         form = _RecordedPort
     elif all(name in names for name in _NIC):
-        form = RecordedNIC
+        form = _RecordedNIC
     return type(
         "RecordedType",
         (form,),

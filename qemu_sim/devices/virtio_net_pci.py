@@ -11,13 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.devices.device import Device
+from qemu_sim.devices.network_device import NetworkDevice
 from qemu_sim.errors import MigrationError, QMPError
 from qemu_sim.guest.network import Network
 from qemu_sim.guest.nic import NIC
 
 if TYPE_CHECKING:
-    from qemu_sim.backends.netdev import Netdev
     from qemu_sim.devices.device import Parts
     from qemu_sim.migration.transfer import Backend
 
@@ -25,27 +24,26 @@ _MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
 _NO_GUEST_ACTION = {"requests": 0, "inflight": 0, "largest-gap-us": 0}
 
 
-class VirtioNetPCI(Device):
+class VirtioNetPCI(NetworkDevice):
     """A virtio-net NIC; without a netdev it is a NIC with no cable."""
 
     TYPE = "virtio-net-pci"
     IS_PROXY = True
+    PROPERTIES_OF = "virtio-net-device"
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
         """Join the netdev named in `properties` with a network stack of its own."""
         super().__init__(id, path, properties, parts)
-        mac = _mac(properties["mac"] if "mac" in properties else parts.next_mac())
+        mac = _mac(self.mac)
         self.mac = mac.hex(":")
-        self._netdev: Netdev | None = None
         self._nic: NIC | None = None
-        if "netdev" in properties:
-            self._netdev = parts.claim_netdev("virtio-net-device", properties["netdev"])
-            self._nic = NIC(self._netdev, Network(mac, *parts.guest_addresses))
+        if self.netdev is not None:
+            self._nic = NIC(self.netdev, Network(mac, *parts.guest_addresses))
 
     @property
     def backend(self) -> Backend | None:
         """The netdev."""
-        return self._netdev
+        return self.netdev
 
     @property
     def driver_features(self) -> tuple[str, ...] | None:
@@ -55,9 +53,9 @@ class VirtioNetPCI(Device):
     @property
     def queue_pairs(self) -> int:
         """How many queue pairs the guest uses; 0 without a netdev."""
-        if self._netdev is None:
+        if self.netdev is None:
             return 0
-        return self._netdev.queues if self.properties.get("mq", False) else 1
+        return self.netdev.queues if self.properties.get("mq", False) else 1
 
     @property
     def _is_standby(self) -> bool:
@@ -65,11 +63,14 @@ class VirtioNetPCI(Device):
 
     async def open(self) -> None:
         """Open the netdev unless that is done, and use as many queues as the guest does."""
-        if self._netdev is None:
-            return
-        if not self._netdev.is_open:
-            await self._netdev.open()
-        self._netdev.enable_queues(self.queue_pairs)
+        await super().open()
+        if self.netdev is not None:
+            self.netdev.enable_queues(self.queue_pairs)
+
+    def unwire(self) -> None:
+        """Go without the netdev, and have the guest's driver find no link."""
+        super().unwire()
+        self._nic = None
 
     def set_link(self, up: bool) -> None:
         """Plug the cable in or pull it; without a netdev there is none."""
@@ -78,7 +79,7 @@ class VirtioNetPCI(Device):
 
     def announce(self) -> None:
         """Tell the network where the guest is."""
-        if self._nic is not None and self._netdev is not None and self._netdev.is_open:
+        if self._nic is not None and self.netdev is not None and self.netdev.is_open:
             self._nic.announce()
 
     def run(self) -> None:
@@ -86,7 +87,7 @@ class VirtioNetPCI(Device):
 
         Behind a NIC whose TAP a stream should have brought, and did not, nothing comes.
         """
-        is_there = self._netdev is not None and self._netdev.is_open and not self.unplugged
+        is_there = self.netdev is not None and self.netdev.is_open and not self.unplugged
         if self._nic is not None and is_there:
             self._nic.start()
         if self._is_standby and self.id is not None:
@@ -104,13 +105,13 @@ class VirtioNetPCI(Device):
 
     async def drain(self) -> None:
         """Have a vhost-user server give the rings back."""
-        if self._netdev is not None:
-            await self._netdev.drain()
+        if self.netdev is not None:
+            await self.netdev.drain()
 
     async def restart(self) -> None:
         """Give a vhost-user server the rings again."""
-        if self._netdev is not None:
-            await self._netdev.restart()
+        if self.netdev is not None:
+            await self.netdev.restart()
 
     def save(self) -> dict[str, Any]:
         """Return the MAC, the queue pairs in use and the guest's network state."""

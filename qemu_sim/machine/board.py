@@ -332,7 +332,7 @@ class Board:
 
     def _unplug(self, device: Device) -> None:
         device.close()
-        self.netdevs.unclaim(device.properties.get("netdev", ""))
+        self.netdevs.unclaim(device.netdev_id or "")
         self.chardevs.unclaim(device.properties.get("chardev", ""))
 
     def _path(self, id: str | None) -> str:

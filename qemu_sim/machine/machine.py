@@ -29,6 +29,7 @@ from qemu_sim.machine.fdsets import FdSets
 from qemu_sim.machine.jobs import Jobs
 from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
+from qemu_sim.machine.unplugging import Unplugging
 from qemu_sim.machine.vm_clock import VMClock
 from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi import profile as profiles
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from qemu_sim.backends.netdev import Netdev
     from qemu_sim.block.exports import Exports
-    from qemu_sim.devices.device import Device
     from qemu_sim.machine.admission import Admission
     from qemu_sim.machine.core_dump import CoreDump
     from qemu_sim.machine.displays import Displays
@@ -88,7 +88,8 @@ class Machine:
         self.board.make_failover = self._make_failover
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets, self.clock)
-        self.execution.resumed = self.power.resumed
+        self.unplugging = Unplugging(self.board, self.events)
+        self.execution.resumed = self._resumed
         self.execution.woken_up = self.power.woken_up
         self.cpus = CPUs(options, self.board.devices)
         self.board.find_cpu_slot = self._find_cpu_slot
@@ -263,6 +264,7 @@ class Machine:
 
     def forget_run(self) -> None:
         """Have a stopped guest start from the beginning, unless another process runs it."""
+        self.unplugging.reset()
         state = self.run_state.value
         plan = self.migration.plan if state == "postmigrate" else None
         if plan is not None and plan.is_elsewhere:
@@ -305,12 +307,9 @@ class Machine:
         self.announcements.close()
         self.fdsets.close()
 
-    async def delete_device(self, name: str) -> None:
-        """Unplug a device; DEVICE_DELETED follows the reply, as after a guest's consent."""
-        device = self.board.delete_device(name)
-        loop = asyncio.get_running_loop()
-        # The reply is sent one turn from now.
-        loop.call_soon(loop.call_soon, self._deleted, device)
+    def delete_device(self, name: str) -> None:
+        """Unplug a device, as soon as the guest gives it back. Raises QMPError in QEMU's words."""
+        self.unplugging.request(name, guest_runs=self.is_running)
 
     # What parts ask for.
 
@@ -344,18 +343,14 @@ class Machine:
         """What `backend-transfer=auto` means for this machine type."""
         return self._settings.transfer_by_default
 
+    def _resumed(self) -> None:
+        self.power.resumed()
+        self.unplugging.answer()
+
     def _tell_migration(self) -> None:
         """Let a migration, if there ever was one, know that the guest has started or stopped."""
         if "migration" in vars(self):
             self.migration.change()
-
-    def _deleted(self, device: Device) -> None:
-        data = {"path": device.path}
-        if device.IS_PROXY:
-            self.events.emit("DEVICE_DELETED", {"path": f"{device.path}/virtio-backend"})
-        self.events.emit(
-            "DEVICE_DELETED", data if device.id is None else {"device": device.id, **data}
-        )
 
     def _check_properties(self, kind: str, given: dict[str, Any], typed: bool) -> dict[str, Any]:
         # Only machines with devices need these.

@@ -5,36 +5,47 @@ QEMU: net/net.c (assign_name, qemu_find_net_clients_except)
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from qemu_sim.errors import DeviceNotFound
 
 if TYPE_CHECKING:
-    from qemu_sim.devices.virtio_net_pci import VirtioNetPCI
+    from qemu_sim.devices.network_device import NetworkDevice
     from qemu_sim.machine.board import Board
 
 
-def nics(board: Board) -> dict[str, VirtioNetPCI]:
-    """Return the NICs by name: the ID, else the type and how many there are before it."""
-    from qemu_sim.devices.virtio_net_pci import (  # noqa: PLC0415 - with the guest's whole network
-        VirtioNetPCI,
-    )
+def nics(board: Board) -> dict[str, NetworkDevice]:
+    """Return the NICs by name: the ID, else the type and how many of it are before."""
+    from qemu_sim.devices.network_device import NetworkDevice  # noqa: PLC0415 - not at a start
 
-    found = [device for device in board.devices if isinstance(device, VirtioNetPCI)]
-    return {each.id or f"{each.TYPE}.{number}": each for number, each in enumerate(found)}
+    counts: Counter[str] = Counter()
+    found = {}
+    for device in board.devices:
+        if isinstance(device, NetworkDevice):
+            found[device.id or f"{device.TYPE}.{counts[device.TYPE]}"] = device
+            counts[device.TYPE] += 1
+    return found
 
 
 def set_link(board: Board, name: str, up: bool) -> None:
     """Plug or pull the cable of a NIC, or of a netdev and its NIC. Raises DeviceNotFound."""
     if name in board.netdevs:
         board.netdevs[name].link_up = up
-        named = [nic for nic in nics(board).values() if nic.properties.get("netdev") == name]
+        named = [nic for nic in nics(board).values() if nic.netdev_id == name]
     elif name in nics(board):
         named = [nics(board)[name]]
     else:
         raise DeviceNotFound(f"Device '{name}' not found")
     for nic in named:
         nic.set_link(up)
+
+
+def unwire(board: Board, netdev: str) -> None:
+    """Have the NIC on a netdev go without, with its link down."""
+    for nic in nics(board).values():
+        if nic.netdev_id == netdev:
+            nic.unwire()
 
 
 def announce(board: Board, names: list[str] | None) -> None:

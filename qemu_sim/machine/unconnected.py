@@ -5,15 +5,15 @@ QEMU: net/net.c (net_check_clients), net/hub.c (net_hub_check_clients)
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from qemu_sim.machine.nics import nics
 
 if TYPE_CHECKING:
     from qemu_sim.machine.board import Board
 
 _HUB_PORT = "hubport"
-_NIC = "virtio-net-pci"
 
 
 def warnings(board: Board) -> Iterator[str]:
@@ -39,10 +39,6 @@ def _of_hubs(board: Board) -> Iterator[str]:
 
 
 def _of_nics(board: Board) -> Iterator[str]:
-    counts: Counter[str] = Counter()
-    for device in board.devices:
-        if device.TYPE == _NIC:
-            name = device.id or f"{device.TYPE}.{counts[device.TYPE]}"
-            counts[device.TYPE] += 1
-            if "netdev" not in device.properties:
-                yield f"nic {name} has no peer"
+    for name, nic in nics(board).items():
+        if nic.netdev_id is None:
+            yield f"nic {name} has no peer"

@@ -118,20 +118,20 @@ async def test_a_nic_without_netdev_does_nothing():
 def test_nothing_comes_where_the_stream_brought_no_tap():
     nic = device(Wire())
     nic.run()
-    assert nic._netdev.receive is None
+    assert nic.netdev.receive is None
     nic.halt()
 
 
 def test_the_guest_keeps_its_mac_and_counters_when_it_moves():
     source, target = device(Wire(), mac="52:54:00:00:00:01"), device(Wire())
-    source._netdev.is_open = target._netdev.is_open = True
+    source.netdev.is_open = target.netdev.is_open = True
     source.run()
-    source._netdev.receive(0, bytes.fromhex(ARP))
+    source.netdev.receive(0, bytes.fromhex(ARP))
     target.load(json.loads(json.dumps(source.save())))
     assert target.mac == "52:54:00:00:00:01"
     target.run()
-    target._netdev.receive(0, bytes.fromhex(ARP))
-    assert target._netdev.sent == source._netdev.sent
+    target.netdev.receive(0, bytes.fromhex(ARP))
+    assert target.netdev.sent == source.netdev.sent
     assert target.report()["frames-in"] == 2
 
 
@@ -171,12 +171,12 @@ async def test_without_a_link_frames_are_lost_in_both_directions():
 
 def test_a_pulled_cable_stays_pulled_when_the_guest_moves():
     source, target = device(Wire()), device(Wire())
-    target._netdev.is_open = True
+    target.netdev.is_open = True
     source.set_link(False)
     target.load(json.loads(json.dumps(source.save())))
     target.run()
-    target._netdev.receive(0, bytes.fromhex(ARP))
-    assert target._netdev.sent == []
+    target.netdev.receive(0, bytes.fromhex(ARP))
+    assert target.netdev.sent == []
 
 
 async def test_an_announcement_tells_switches_the_mac():

@@ -107,7 +107,7 @@ class Chance:
                 command, arguments = chance.choice(COMMANDS)
                 with suppress(QMPError):
                     pair.side(name).execute(command, arguments)
-                    self.is_whole[name] &= command != "device_del"
+                    self.is_whole[name] &= command not in ("device_del", "netdev_del")
             case _:
                 pair.step(name)
         time.sleep(chance.choice((0, 0, 0.001)))

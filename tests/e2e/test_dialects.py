@@ -233,6 +233,7 @@ def test_nobody_claims_what_only_the_source_sends(make_pair):
     pair.destination.execute("migrate-set-parameters", {"backend-transfer": False})
     for number in NICS:
         pair.destination.execute("device_del", id=f"nic{number}")
+        pair.destination.execute("system_reset")  # no guest is there that would give it back
         pair.destination.wait_event("DEVICE_DELETED", device=f"nic{number}")
         pair.destination.execute("netdev_del", id=f"net{number}")
         tap = {"type": "tap", "id": f"net{number}", "ifname": f"own{number}"}

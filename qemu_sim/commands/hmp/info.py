@@ -16,7 +16,7 @@ from qemu_sim.machine.nics import nics
 
 if TYPE_CHECKING:
     from qemu_sim.backends.netdev import Netdev
-    from qemu_sim.devices.virtio_net_pci import VirtioNetPCI
+    from qemu_sim.devices.network_device import NetworkDevice
 
 # Queries that answer text for a person already.
 _TEXTS = {
@@ -98,7 +98,7 @@ async def chardev(session: Session) -> str:
 def network(session: Session) -> str:
     """Print the NICs with the netdevs behind them, then the netdevs that no NIC uses."""
     board = session.machine.board
-    used = {nic.properties.get("netdev"): each for each, nic in nics(board).items()}
+    used = {nic.netdev_id for nic in nics(board).values()}
     lines = _hubs(board.netdevs)
     lines += [
         _netdev(netdev)
@@ -119,11 +119,10 @@ def _hubs(netdevs: Mapping[str, Netdev]) -> list[str]:
     return [line for hub in reversed(ports) for line in (f"hub {hub}", *ports[hub])]
 
 
-def _nic(name: str, nic: VirtioNetPCI, netdevs: Mapping[str, Netdev]) -> Iterator[str]:
+def _nic(name: str, nic: NetworkDevice, netdevs: Mapping[str, Netdev]) -> Iterator[str]:
     yield f"{name}: index=0,type=nic,model={nic.TYPE},macaddr={nic.mac}"
-    netdev = nic.properties.get("netdev")
-    if netdev is not None:
-        yield f" \\ {_netdev(netdevs[netdev])}"
+    if nic.netdev_id is not None:
+        yield f" \\ {_netdev(netdevs[nic.netdev_id])}"
 
 
 def _netdev(netdev: Netdev) -> str:
