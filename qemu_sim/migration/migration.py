@@ -76,10 +76,11 @@ class Migration:
     def continue_from(self, status: str) -> None:
         """Go on from `status`, in which the migration waits for the client.
 
-        Raises QMPError in QEMU's words when it is in another.
+        Raises QMPError in QEMU's words when it is in another; a destination is in none.
         """
-        if status != self.status.value:
-            raise QMPError(f"Migration not in expected state: {self.status.value}")
+        found = "none" if self.receives else self.status.value
+        if status != found:
+            raise QMPError(f"Migration not in expected state: {found}")
         if self._sending is not None:
             self._sending.go_on()
 

@@ -57,8 +57,9 @@ class Meeting(Pair):
     def stands(self, name) -> str | None:
         """Return where a side stands in the table of its dialogue, None where nobody is there."""
         last = self.inner(name).migration._last
-        end = last and (last._outgoing if name == "source" else last._incoming)
-        return end and end.end.state
+        way = "_incoming" if self.inner(name).migration.receives else "_outgoing"
+        there = last and getattr(last, way)
+        return there and there.end.state
 
     def until(self, condition, what) -> None:
         """Fail unless `condition()` becomes true in time."""
