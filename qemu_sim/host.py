@@ -178,8 +178,13 @@ class Host:
         from qemu_sim.machine.global_properties import GlobalProperties  # noqa: PLC0415 - few do
 
         defaults = GlobalProperties(self.machine.profile, options.globals, options.added_dialect)
-        for text in defaults.unused({options.cpu.qom_type} if options.cpu else ()):
+        for text in defaults.unused(self._types):
             self._front.say(f"warning: {text}")
+
+    def _types(self) -> set[str]:
+        from qemu_sim.machine.qom import ObjectTree  # noqa: PLC0415 - few command lines ask
+
+        return ObjectTree(self.machine).types()
 
     async def _add_chardev(self, given: Given) -> None:
         backend = given.values["backend"]

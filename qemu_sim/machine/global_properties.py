@@ -5,11 +5,11 @@ QEMU: hw/core/qdev-properties.c (qdev_prop_set_globals, qdev_prop_check_globals)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim import catalog
 from qemu_sim.errors import QMPError
+from qemu_sim.machine import pluggable
 from qemu_sim.machine.options import Global
 from qemu_sim.qapi.device_properties import parse_device_properties
 
@@ -39,18 +39,17 @@ class GlobalProperties:
                     raise QMPError(f"can't apply global {owner}.{name}={text}: {error}") from None
         return values
 
-    def unused(self, made: Collection[str]) -> Iterator[str]:
-        """Yield a warning for each that has no effect.
+    def unused(self, made: Callable[[], Collection[str]]) -> Iterator[str]:
+        """Yield a warning for each that has no effect, and will have none.
 
-        `made` are the types of what this machine has beside its devices. A device that is
-        simulated may still be plugged, so its defaults are never called unused.
+        `made()` are the types of what this machine has. What may still be plugged is not
+        unused.
         """
         for owner, name, text in self._given:
             if "device" not in self._profile.lineage(owner):
                 yield f"global {owner}.{name} has invalid class name"
-            elif owner not in made and not self._is_simulated(owner):
+            elif pluggable.stays(self._profile, owner) and not self._is_made(owner, made()):
                 yield f"global {owner}.{name}={text} not used"
 
-    def _is_simulated(self, owner: str) -> bool:
-        types = catalog.names("qemu_sim.devices", "")
-        return any(owner in self._profile.lineage(each) for each in types)
+    def _is_made(self, owner: str, made: Collection[str]) -> bool:
+        return any(owner in self._profile.lineage(each) for each in made)

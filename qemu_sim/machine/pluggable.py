@@ -63,6 +63,8 @@ _STAYS = frozenset(
     }
 )
 _STAYED = _STAYS - {"ramfb"} | {"nvme-subsys", "vhost-user-gpu", "virtio-gpu-device"}  # in 7.2
+# Chips of a machine that nobody plugs.
+_CHIPS = frozenset({"PIIX3", "PIIX4_PM", "i440FX", "pci-piix", "piix4-isa", "sgx-epc"})
 # No machine has a place for them once it has started.
 _COLD = frozenset({"tpm-crb", "guest-loader", "hv-syndbg", "loader", "nvme-subsys"})
 _NEWER = (8, 0, 0)  # newer than 7.2: other words, and IOMMUs that a user adds
@@ -95,6 +97,12 @@ def check_bare(kind: str, *, has_machine: bool) -> None:
     check_moves(kind)
     if not has_machine or kind in _COLD:
         raise QMPError(f"Device '{kind}' can not be hotplugged on this machine")
+
+
+def stays(profile: Profile, kind: str) -> bool:
+    """Whether devices of that type are there from the start or never."""
+    is_newer = profile.version >= _NEWER
+    return kind in _CHIPS or kind in (_STAYS if is_newer else _STAYED)
 
 
 def check_moves(kind: str) -> None:

@@ -88,6 +88,13 @@ class ObjectTree:
             raise QMPError(f"Path '{path}' is ambiguous")
         return self.find(path)
 
+    def types(self) -> set[str]:
+        """Return the types of all objects."""
+        nodes = [self._root]
+        for node in nodes:
+            nodes.extend(node.children.values())
+        return {node.qom_type for node in nodes}
+
     def properties(self, node: Node) -> dict[str, str]:
         """Return the types of an object's properties by name."""
         listed = self._types.properties(node) if node.kinds is None else node.kinds
