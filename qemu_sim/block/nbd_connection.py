@@ -95,11 +95,12 @@ class NbdConnection:
         self._send()
         if self._export is None:
             self._choose()
-        if self._waiting and self._task is None:
+        is_behind = self._channel.queued_bytes > 0
+        if (self._waiting or is_behind) and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._serve(), name="nbd client")
         elif self._session.ended and self._task is None:
             self.close()
-        elif len(self._waiting) >= _MOST_WAITING:
+        if is_behind or len(self._waiting) >= _MOST_WAITING:
             self._channel.pause_reading()
 
     def _send(self) -> None:
@@ -121,15 +122,20 @@ class NbdConnection:
             self._timeout = None
 
     async def _serve(self) -> None:
-        """Do what waits. Ends the connection where the client has said goodbye, or is gone."""
-        assert self._export is not None
+        """Do what waits, and read on as fast as the client reads the answers.
+
+        Ends the connection where the client has said goodbye.
+        """
         try:
-            while self._waiting:
-                await self._answer(self._export, self._waiting.popleft())
-                self._send()
+            while True:
                 await self._channel.drain()
                 if not self._session.ended:
                     self._channel.start_reading()
+                if not self._waiting:
+                    break
+                assert self._export is not None  # or there would be no request
+                await self._answer(self._export, self._waiting.popleft())
+                self._send()
         except (OSError, WireError):
             pass  # who does not read the answer has hung up, and `close` is to follow
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must not wait

@@ -273,3 +273,17 @@ def test_a_write_beyond_a_threshold_is_told_once(server, tmp_path, program, driv
     (disk,) = (each["stats"] for each in stats if each["node-name"] == "disk")
     assert disk["wr_highest_offset"] == MIB + (8 << 10)
     assert len([each for each in machine.events if each["event"] == "BLOCK_WRITE_THRESHOLD"]) == 2
+
+
+def test_a_client_that_reads_no_answer_is_read_no_further(server):
+    """Its questions would otherwise fill the memory with answers."""
+    refused = b"IHAVEOPT" + struct.pack(">II", 4711, 0)
+    with greeted(server.path) as client:
+        client.sendall(struct.pack(">I", 3))
+        client.settimeout(1)
+        with pytest.raises(TimeoutError):
+            for _ in range(1 << 16):
+                client.sendall(refused * 64)
+        client.settimeout(TIMEOUT)
+        assert client.recv(8) == struct.pack(">Q", 0x3E889045565A9)
+    assert server.machine.execute("query-status")["running"]
