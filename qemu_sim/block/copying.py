@@ -61,6 +61,7 @@ class Pair:
         self._job = job
         self._one_at_a_time = asyncio.Lock()
         self._failure: QMPError | None = None
+        self._are_equal = False
 
     async def transfer(self, offset: int, length: int) -> None:
         """Make the target say there what the source says. Raises QMPError."""
@@ -80,11 +81,21 @@ class Pair:
         """Transfer what was stored in the source; a failure is the job's."""
         end = offset + length
         try:
-            while offset < end and self._failure is None:
-                await self.transfer(offset, min(_GRAIN, end - offset))
-                offset += _GRAIN
+            for start in range(offset - offset % _GRAIN, end, _GRAIN):
+                size = min(_GRAIN, self.source.size - start)
+                await self.transfer(start, size)
+                if self._are_equal:
+                    self._job.total += size
+                    self._job.done += size
         except QMPError as error:
             self._failure = error
+
+    async def ready(self, held: Holds) -> None:
+        """Say that both sides are equal, after what `held` says was copied; wait for the end."""
+        job, grains = self._job, _grains(self.source.size)
+        job.done = job.total = sum(length for offset, length in grains if held(offset, length))
+        self._are_equal = True
+        await job.ready()
 
     async def finish(self) -> None:
         """Have the target's disk take it all. Raises QMPError where anything is missing."""
@@ -130,7 +141,7 @@ async def mirror(job: Job, source: Node, target: Node, sync: str) -> None:
     try:
         await copy(job, pair, _anything if sync == "full" else held)
         # Only what was there counts; the rest was zero on both sides.
-        await _ready(job, source, held)
+        await pair.ready(held)
         await pair.finish()
     finally:
         source.followers.remove(pair.follow)
@@ -148,17 +159,10 @@ async def commit(job: Job, top: Node, base: Node, *, active: bool) -> None:
     try:
         await copy(job, pair, held)
         if active:
-            await _ready(job, top, held)
+            await pair.ready(held)
         await pair.finish()
     finally:
         top.followers.remove(pair.follow)
-
-
-async def _ready(job: Job, source: Node, held: Holds) -> None:
-    """Say that both sides are equal, after what `held` says was copied."""
-    job.total = sum(length for offset, length in _grains(source.size) if held(offset, length))
-    job.done = job.total
-    await job.ready()
 
 
 async def stream(job: Job, top: Node, base: Node | None) -> None:

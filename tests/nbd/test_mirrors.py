@@ -158,6 +158,8 @@ def test_what_is_written_meanwhile_is_copied_as_well(make_server, image, empty, 
     wait_job(here.machine, "ready")
     program("qemu-io", "-f", "raw", "-c", "write -P 9 3M 100k", "-c", "write -z 0 64k", uri)
     assert image.read_bytes()[3 * MIB] == 9
+    (job,) = here.machine.execute("query-block-jobs")
+    assert job["len"] == job["offset"] == 4 * MIB + (2 + 1) * (64 << 10)  # parts, all of them
     here.machine.execute("block-job-cancel", device="m")
     wait_job(here.machine, "null")
     assert empty.read_bytes() == image.read_bytes()
