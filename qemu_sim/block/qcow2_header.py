@@ -27,6 +27,7 @@ _MAX_ORDER = 6
 _ZSTD = 1
 _ENTRY = 8  # bytes of a table's entry
 _COUNT = 2  # bytes of a refcount
+MAX_SNAPSHOTS = 65536  # QCOW_MAX_SNAPSHOTS
 MAX_L1 = (32 << 20) // _ENTRY  # QCOW_MAX_L1_SIZE
 
 DIRTY, CORRUPT, EXTERNAL_DATA, COMPRESSION, EXTENDED_L2 = (1 << bit for bit in range(5))
@@ -91,6 +92,7 @@ def _read(data: bytes, version: int) -> Header:
         raise QMPError("Reference count entry width too large; may not exceed 64 bits")
     if name_length > _MAX_NAME:
         raise QMPError("Backing file name too long")
+    _check_tables(l1_size, snapshots)
     name = data[name_at : name_at + name_length].decode("utf-8", "surrogateescape")
     return Header(
         version=version,
@@ -109,6 +111,13 @@ def _read(data: bytes, version: int) -> Header:
         backing_file=name if name_at and name else None,
         backing_format=_backing_format(data, length) if name_at and name else None,
     )
+
+
+def _check_tables(l1_size: int, snapshots: int) -> None:
+    if l1_size > MAX_L1:
+        raise QMPError("Active L1 table too large")
+    if snapshots > MAX_SNAPSHOTS:
+        raise QMPError("Snapshot table too large")
 
 
 def _compression(data: bytes, incompatible: int) -> int:

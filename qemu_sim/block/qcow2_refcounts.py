@@ -18,6 +18,7 @@ from qemu_sim.errors import QMPError
 _TABLE_AT = 48  # of the table's offset and clusters in the header
 _PLACE = struct.Struct(">QI")
 _ENTRY = struct.Struct(">Q")
+_MAX_TABLE = 8 << 20  # bytes; QCOW_MAX_REFTABLE_SIZE
 _BYTE = 8  # bits
 _INVALID = "Invalid argument"
 
@@ -199,6 +200,8 @@ class Refcounts:
     def _grow_table(self, entries: int) -> None:
         """Move the table to where it has room for half as much again."""
         header, cluster, first = self._image.header, self._cluster, self._end
+        if entries * SIZE > _MAX_TABLE:
+            raise QMPError("File too large")
         count = -(-entries * 3 // 2 * SIZE // cluster)
         old_size = header.refcount_clusters * cluster
         table = self._image.child.read(header.refcount_offset, old_size)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qemu_sim.block import qcow2_snapshot_table as table
 from qemu_sim.block.qcow2_entry import SIZE
-from qemu_sim.block.qcow2_header import DIRTY, EXTENDED_L2
+from qemu_sim.block.qcow2_header import DIRTY, EXTENDED_L2, MAX_L1, MAX_SNAPSHOTS
 from qemu_sim.block.qcow2_sharing import L1, mark, uses
 from qemu_sim.errors import QMPError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _SIZE_AT = 24  # of the virtual size in the header
 _SNAPSHOTS_AT = 60  # of their number, and their table's offset
 _SNAPSHOTS = struct.Struct(">IQ")
-_MAX = 65536  # QCOW_MAX_SNAPSHOTS
 _MAX_TABLE = 64 << 20  # bytes; QCOW_MAX_SNAPSHOTS_SIZE is larger, for more than we look at
 
 
@@ -45,7 +44,7 @@ class Qcow2Snapshots:
         """Keep the data as it is, and what was written as VM state. Raises QMPError."""
         self._check()
         entries, active, size = self._entries(), self._active, self._image.header.size
-        if len(entries) >= _MAX:
+        if len(entries) >= MAX_SNAPSHOTS:
             raise QMPError("File too large")
         self._share(active)
         refcounts = self._clusters.refcounts
@@ -136,7 +135,12 @@ class Qcow2Snapshots:
         return table.read(data, header.snapshots)
 
     def _entry(self, snapshot: Snapshot) -> table.Entry:
-        return next(each for each in self._entries() if each.snapshot == snapshot)
+        entry = next(each for each in self._entries() if each.snapshot == snapshot)
+        if entry.l1_entries > MAX_L1:
+            raise QMPError("Snapshot L1 table too large")
+        if snapshot.vm_state_size > entry.l1_entries * self._per_entry:
+            raise QMPError("the VM state of a qcow2 snapshot is larger than what its L1 table maps")
+        return entry
 
     def _replace_table(self, entries: Sequence[table.Entry]) -> None:
         header, refcounts = self._image.header, self._clusters.refcounts

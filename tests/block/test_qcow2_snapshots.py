@@ -250,3 +250,37 @@ async def test_what_a_newer_qemu_says_of_a_snapshot_is_kept(make_image, graph, q
     assert b"whatever" in image.child.read(image.header.snapshots_offset, 200)
     graph.close()
     check()
+
+
+SNAPSHOT_L1, VM_STATE, ACTIVE_L1, COUNT = "snapshot-l1", "vm-state", "active-l1", "count"
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        (SNAPSHOT_L1, "Snapshot L1 table too large"),
+        (VM_STATE, "larger than what its L1 table maps"),
+        (ACTIVE_L1, "Active L1 table too large"),
+        (COUNT, "Snapshot table too large"),
+    ],
+)
+async def test_broken_tables_are_refused_at_once(make_image, graph, what, text):
+    image = await make_image()
+    take(image, "s")
+    at = image.header.snapshots_offset
+    places = {SNAPSHOT_L1: (at + 8, 4), VM_STATE: (at + 40, 8), ACTIVE_L1: (36, 4), COUNT: (60, 4)}
+    place, size = places[what]
+    image.child.write(place, b"\xff" * size)
+    with pytest.raises(QMPError, match=text):
+        image.read_header()
+        image.snapshot_store.go_to(image.snapshot_store.listed()[0])
+
+
+async def test_an_entry_that_leads_nowhere_makes_no_table_of_petabytes(make_image, graph):
+    image = await make_image()
+    image.write(0, b"x")
+    l2 = int.from_bytes(image.child.read(image.header.l1_offset, 8), "big") & (1 << 56) - 1
+    image.child.write(l2, (1 << 55).to_bytes(8, "big"))
+    with pytest.raises(QMPError, match="File too large"):
+        take(image, "s")
+    assert image.child.size < MIB
