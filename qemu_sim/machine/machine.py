@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qemu_sim import clock as clocks
 from qemu_sim.errors import QMPError
@@ -31,19 +31,15 @@ from qemu_sim.machine.power import Power, firmware_resets
 from qemu_sim.machine.runstate import RunState
 from qemu_sim.machine.unplugging import Unplugging
 from qemu_sim.machine.vm_clock import VMClock
+from qemu_sim.machine.wiring import Wiring
 from qemu_sim.migration.guest_load import GuestLoad
 from qemu_sim.qapi import profile as profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from qemu_sim.backends.netdev import Netdev
     from qemu_sim.block.exports import Exports
     from qemu_sim.machine.admission import Admission
     from qemu_sim.machine.core_dump import CoreDump
     from qemu_sim.machine.displays import Displays
-    from qemu_sim.machine.failover import Failover
-    from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.migrating import MigratingMachine
     from qemu_sim.machine.migration_settings import MigrationSettings
     from qemu_sim.machine.numa import Numa
@@ -73,29 +69,24 @@ class Machine:
         self.clock = clocks.make(options.clock)
         self.events = Events(self.clock)
         self.run_state = RunState("inmigrate" if options.incoming else "prelaunch")
-        self.board = Board(options, Buses(self.machine_type), self._check_properties, self.profile)
+        wiring = Wiring(self)
+        self.board = Board(options, Buses(self.machine_type), wiring.check_properties, self.profile)
         self.execution = Execution(self.run_state, self.events, self.board.devices)
         self.run_state.watch(self._tell_migration)
         self.vm_clock = VMClock(self.clock, self.run_state)
         self.jobs = Jobs(self.events.emit, self.bug, self.clock)
         self.fdsets = FdSets()
-        self.board.chardevs.open_file = self.fdsets.open
         self.hooks = Hooks(self.events.emit, self.clock)
         self.guest_load = GuestLoad(options.dirty_rate, options.ram_used, options.migration_polls)
-        self.board.netdevs.opens_late = self._opens_late
-        self.board.netdevs.emit = self.events.emit
-        self.board.make_firmware = self._make_firmware
-        self.board.make_failover = self._make_failover
         resets = firmware_resets(self.machine_type, self.profile.version)
         self.power = Power(self, options.actions, resets, self.clock)
         self.unplugging = Unplugging(self.board, self.events)
         self.execution.resumed = self._resumed
         self.execution.woken_up = self.power.woken_up
         self.cpus = CPUs(options, self.board.devices)
-        self.board.find_cpu_slot = self._find_cpu_slot
-        self.board.find_memory_slot = self._find_memory_slot
-        self.dirty_rate = DirtyRate(self._sampled_memory, self.clock, self._said_to_dirty)
-        self.announcements = Announcements(self._announce, self.clock)
+        self.dirty_rate = DirtyRate(wiring.sampled_memory, self.clock, wiring.said_to_dirty)
+        self.announcements = Announcements(wiring.announce, self.clock)
+        wiring.connect()
         self.is_initialized = not options.preconfig
         self.autostart = not options.start_paused  # what `stop` and `cont` say beforehand
         self.bugs: list[BaseException] = []
@@ -352,23 +343,6 @@ class Machine:
         if "migration" in vars(self):
             self.migration.change()
 
-    def _check_properties(self, kind: str, given: dict[str, Any], typed: bool) -> dict[str, Any]:
-        # Only machines with devices need these.
-        from qemu_sim.machine.global_properties import GlobalProperties  # noqa: PLC0415
-        from qemu_sim.qapi.device_properties import parse_device_properties  # noqa: PLC0415
-
-        options, is_old = self.options, not self.transfer_by_default
-        defaults = self.dialect.old_defaults(kind) if is_old else {}
-        defaults |= GlobalProperties(self.profile, options.globals, options.added_dialect).of(kind)
-        return defaults | parse_device_properties(
-            self.profile, kind, given, typed=typed, dialect=options.added_dialect
-        )
-
-    def _announce(self, names: list[str] | None) -> None:
-        from qemu_sim.machine import nics  # noqa: PLC0415 - the NIC's type costs start-up time
-
-        nics.announce(self.board, names)
-
     @cached_property
     def _settings(self) -> MigrationSettings:
         from qemu_sim.machine.migration_settings import (  # noqa: PLC0415 - not at a start
@@ -376,38 +350,6 @@ class Machine:
         )
 
         return MigrationSettings(self)
-
-    def _opens_late(self, netdev: Netdev) -> bool:
-        return self.dialect.opens_late(netdev)
-
-    def _find_cpu_slot(self, kind: str, properties: Mapping[str, Any]) -> int:
-        from qemu_sim.machine.cpu_properties import cpu_type  # noqa: PLC0415 - not at a start
-
-        if not self.profile.machines[self.machine_type]["hotpluggable-cpus"]:
-            raise QMPError(f"Device '{kind}' can not be hotplugged on this machine")
-        return self.cpus.find_slot(kind, cpu_type(self), properties)
-
-    def _find_memory_slot(self, size: int, properties: Mapping[str, Any]) -> tuple[int, int]:
-        from qemu_sim.machine import memory_slots  # noqa: PLC0415 - few machines have a DIMM
-
-        return memory_slots.find(self, size, properties)
-
-    def _make_firmware(self) -> Firmware:
-        from qemu_sim.machine.firmware import Firmware  # noqa: PLC0415 - only disks need it
-
-        return Firmware(self, self.board.chardevs.serial, self.execution.suspend)
-
-    def _make_failover(self) -> Failover:
-        from qemu_sim.machine.failover import Failover  # noqa: PLC0415 - few NICs are paired
-
-        return Failover(self)
-
-    def _sampled_memory(self) -> GuestMemory | None:
-        return None if self.machine_type == "none" else self.board.memory
-
-    def _said_to_dirty(self, memory: GuestMemory, milliseconds: int) -> int:
-        its_share = milliseconds * (100 - self.throttle) // 100
-        return self.guest_load.dirtied(memory, its_share) if self.is_running else 0
 
     def _statuses(self) -> frozenset[str]:
         return self.profile.migration_statuses
