@@ -19,7 +19,7 @@ from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine.chardevs import Chardevs
 from qemu_sim.machine.monitor_object import MODES, MonitorObject
 from qemu_sim.machine.netdevs import Netdevs
-from qemu_sim.virtio.memory import GuestMemory
+from qemu_sim.machine.ram import Ram
 
 if TYPE_CHECKING:
     from qemu_sim.backends.chardev import Chardev
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.options import MachineOptions
     from qemu_sim.qapi.profile import Profile
+    from qemu_sim.virtio.memory import GuestMemory
 
 CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
 
@@ -65,13 +66,12 @@ class Board:
         self._place = Place(self.objects, version)
         self.deferred = options.incoming
         self.netdevs = Netdevs(version, self.chardevs, lambda: self.memory, deferred=self.deferred)
-        self.ram_backends: list[MemoryBackend] = []  # of NUMA nodes
+        self.ram = Ram(options, self.objects)
         self.make_firmware: Callable[[], Firmware]  # set by the machine, as the next
         self.make_failover: Callable[[], Failover]
         self.plug_monitor: Callable[[str, str, dict[str, Any]], None]
         self.find_cpu_slot: Callable[[str, Mapping[str, Any]], int]
         self.find_memory_slot: Callable[[int, Mapping[str, Any]], tuple[int, int]]
-        self._memory: GuestMemory | None = None
         self._anonymous = 0
         self._nics = 0
 
@@ -105,10 +105,8 @@ class Board:
 
     @property
     def memory(self) -> GuestMemory:
-        """Guest RAM: the memory backend's if the machine names one, else private RAM."""
-        if self._memory is None:
-            self._memory = self._make_memory()
-        return self._memory
+        """Guest RAM."""
+        return self.ram.memory
 
     @property
     def guest_addresses(self) -> tuple[frozenset[str], frozenset[str]]:
@@ -327,8 +325,7 @@ class Board:
         self.chardevs.close()
         for made in self.objects.values():
             made.close()
-        if self._memory is not None:
-            self._memory.close()
+        self.ram.close()
 
     def _unplug(self, device: Device) -> None:
         device.close()
@@ -340,29 +337,3 @@ class Board:
             return f"{_PERIPHERAL}/{id}"
         self._anonymous += 1
         return f"{_ANONYMOUS}/device[{self._anonymous - 1}]"
-
-    def _join(self, backends: list[MemoryBackend]) -> GuestMemory:
-        """Return RAM that stands for several backends, into which nobody can look."""
-        if len(backends) > 1 and any(backend.memory.shared for backend in backends):
-            raise QMPError("RAM in several shared memory backends is not simulated by qemu-sim")
-        for backend in backends:
-            if backend.taken:
-                raise QMPError(f"memory backend '{backend.id}' is used multiple times")
-            backend.taken = True
-        if len(backends) == 1:
-            return backends[0].memory
-        return GuestMemory(self._options.memory_size, shared=False)
-
-    def _make_memory(self) -> GuestMemory:
-        options = self._options
-        if self.ram_backends:
-            return self._join(self.ram_backends)
-        if options.memory_backend is None:
-            return GuestMemory(options.memory_size, shared=False)
-        found = self.objects.get(options.memory_backend)
-        if not isinstance(found, MemoryBackend):
-            raise QMPError(f"Memory backend '{options.memory_backend}' not found")
-        if found.memory.size != options.memory_size:
-            raise QMPError("Machine memory size does not match the size of the memory backend")
-        found.taken = True
-        return found.memory

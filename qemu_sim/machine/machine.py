@@ -131,7 +131,7 @@ class Machine:
         """Check the nodes, if there are any, and take RAM from theirs. Raises QMPError."""
         if self.has_numa:
             self.numa.complete()
-            self.board.ram_backends = self.numa.backends
+            self.board.ram.backends = self.numa.backends
 
     @cached_property
     def migration(self) -> Migration:
