@@ -16,6 +16,7 @@ import pytest
 
 QEMU = os.environ.get("QEMU_SIM_REAL_QEMU") or shutil.which("qemu-system-x86_64")
 QEMU_IMG = shutil.which("qemu-img")
+QEMU_IO = shutil.which("qemu-io")  # of the same package
 pytestmark = [
     pytest.mark.skipif(QEMU is None, reason="no qemu-system-x86_64 is installed"),
     pytest.mark.skipif(QEMU_IMG is None, reason="no qemu-img is installed"),
@@ -237,6 +238,45 @@ SNAPSHOTS_DISKS = (
     *("-device", "virtio-blk-pci,drive=drv1,id=db", "-m", "4", "-accel", "tcg"),
 )
 
+# A line with ! is what qemu-io does with the image in that process.
+EXPORTS = r"""
+nbd-server-start {"addr": {"type": "unix", "data": {"path": "/no/nbd"}}}
+nbd-server-start {"addr": {"type": "unix", "data": {"path": "@/nbd"}}}
+blockdev-add {"driver": "raw", "node-name": "r0", "file": {"driver": "file", "filename": "@/raw.img", "node-name": "f0"}}
+blockdev-add {"driver": "raw", "node-name": "c0", "file": {"driver": "file", "filename": "@/copy.img"}}
+block-export-add {"type": "nbd", "id": "e0", "node-name": "r0", "name": "disk", "writable": true}
+block-export-add {"type": "nbd", "id": "e1", "node-name": "r0", "name": "ro"}
+block-set-write-threshold {"node-name": "r0", "write-threshold": 150000}
+block-dirty-bitmap-add {"node": "r0", "name": "b"}
+!disk read 0 4k
+!disk write -P 7 100k 70k
+!disk write -z 512k 64k
+!disk read -P 7 100k 70k
+!disk read 1M 1k
+!disk write -f -P 8 0 512
+!ro read 0 512
+!ro write 0 512
+!nope read 0 512
+query-named-block-nodes {"flat": true}
+query-blockstats {"query-nodes": true}
+block-export-del {"id": "e1"}
+blockdev-mirror {"job-id": "m", "device": "r0", "target": "c0", "sync": "full"}
+query-block-exports
+!disk write -P 9 100k 70k
+query-block-jobs
+block-job-complete {"device": "m"}
+query-block-exports
+!disk read -P 9 100k 70k
+blockdev-del {"node-name": "r0"}
+blockdev-snapshot-sync {"node-name": "c0", "snapshot-file": "@/s0", "snapshot-node-name": "s0"}
+query-block-exports
+!disk read -P 9 100k 70k
+!disk write -P 1 0 64k
+blockdev-add {"driver": "nbd", "node-name": "n0", "server": {"type": "unix", "path": "@/nope"}, "export": "disk"}
+nbd-server-stop
+query-named-block-nodes {"flat": true}
+"""
+
 
 class Talk:
     """One process on QMP over stdio, in a folder of its own that is called @ in texts."""
@@ -251,6 +291,8 @@ class Talk:
 
     def run(self, line):
         """Run one command; return everything that came until it was quiet."""
+        if line.startswith("!"):
+            return self._qemu_io(*line[1:].split(" ", 1))
         name, _, arguments = line.partition(" ")
         request = {"execute": name}
         if arguments:
@@ -265,6 +307,16 @@ class Talk:
         if re.search("job|create|mirror|backup|stream|commit|device_del|snapshot-", name):
             while (late := self._line(QUIET)) is not None:
                 found.append(late)
+        return [self._plain(each) for each in found]
+
+    def _qemu_io(self, export, command):
+        image = f"nbd+unix:///{export}?socket={self._folder}/nbd"
+        given = [QEMU_IO, *(["-r"] if export == "ro" else []), "-f", "raw", "-c", command, image]
+        done = subprocess.run(given, check=False, capture_output=True, text=True)
+        printed = re.sub(r"[\d.]+ sec.*", "", done.stdout + done.stderr)
+        found = [json.dumps(printed)]
+        while (late := self._line(QUIET)) is not None:
+            found.append(late)
         return [self._plain(each) for each in found]
 
     def end(self):
@@ -335,8 +387,9 @@ def talks(tmp_path):
         (DRIVES, DEVICES),
         (FILES, FILES_DRIVES),
         (SNAPSHOTS, SNAPSHOTS_DISKS),
+        (EXPORTS, ()),
     ],
-    ids=["nodes", "jobs", "drives", "files", "snapshots"],
+    ids=["nodes", "jobs", "drives", "files", "snapshots", "exports"],
 )
 def test_the_same_bytes_come_back(talks, script, arguments):
     real, ours = talks(arguments)
