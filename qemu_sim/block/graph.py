@@ -75,32 +75,6 @@ class Graph:
         """Return all nodes in the order in which QEMU lists them: the newest first."""
         return list(reversed(self.nodes.values()))
 
-    async def reopen(self, options: Options) -> None:
-        """Give a node new options. Raises QMPError in QEMU's words."""
-        if "node-name" not in options:
-            raise QMPError("node-name not specified")
-        node = self.node(options["node-name"])
-        if options["driver"] != node.TYPE:
-            raise QMPError("Cannot change the option 'driver'")
-        for role, child in node.children.items():
-            given = options.get(role, child.name)
-            if isinstance(given, str) and given != child.name:
-                if given not in self.nodes:
-                    raise QMPError(f"Cannot find device='' nor node-name='{given}'")
-                raise QMPError(f"replacing '{role}' of a node is not simulated by qemu-sim")
-        fixed = {key for key in node.STRONG if options.get(key) != node.options.get(key)}
-        if fixed:
-            raise QMPError(f"Cannot change the option '{min(fixed)}'")
-        before = node.options
-        kept = {key: value for key, value in before.items() if key in node.children}
-        node.set_options({**options, **kept})
-        try:
-            with trial(node, reopened=node):
-                pass
-        except QMPError:
-            node.set_options(before)
-            raise
-
     # What block backends and jobs ask.
 
     def use(

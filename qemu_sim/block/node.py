@@ -151,8 +151,11 @@ class Node(GuestIO):
         return self.child.size
 
     def set_read_only(self, read_only: bool) -> None:
-        """Open the image for writing, or for reading only. Raises QMPError."""
-        if self.CHILD is not None:
+        """Open the image for writing, or for reading only. Raises QMPError.
+
+        So does the child that was opened with it; one that a client opened stays as it is.
+        """
+        if self.CHILD is not None and not isinstance(self.options.get(self.CHILD), str):
             self.child.set_read_only(read_only)
         self.read_only = read_only
 

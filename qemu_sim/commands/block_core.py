@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qemu_sim.block import activity, statistics
+from qemu_sim.block import activity, reopening, statistics
 from qemu_sim.block import limits as io_limits
 from qemu_sim.block.backend import Backend
 from qemu_sim.block.node import Node
@@ -37,10 +37,10 @@ def blockdev_del(machine: Machine, *, node_name: str) -> None:
 
 
 @command("blockdev-reopen")
-async def blockdev_reopen(machine: Machine, *, options: list[dict[str, Any]]) -> None:
+def blockdev_reopen(machine: Machine, *, options: list[dict[str, Any]]) -> None:
     """Give nodes new options."""
     for each in options:
-        await machine.board.graph.reopen(each)
+        reopening.reopen(machine.board.graph, each)
 
 
 @command("query-named-block-nodes")

@@ -18,6 +18,7 @@ from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
 
 if TYPE_CHECKING:
+    from qemu_sim.machine.job import Job
     from qemu_sim.machine.machine import Machine
 
 Arguments = dict[str, Any]
@@ -26,11 +27,14 @@ Arguments = dict[str, Any]
 @command("blockdev-snapshot-sync", raw=True)
 async def blockdev_snapshot_sync(machine: Machine, arguments: Arguments) -> None:
     """Put a new image above another, in its place."""
-    await snapshot(machine, arguments)
+    _, commit = await snapshot(machine, arguments)
+    commit()
 
 
-async def snapshot(machine: Machine, arguments: Arguments) -> Callable[[], None]:
-    """Do blockdev-snapshot-sync; returns what undoes it, but for the file."""
+async def snapshot(
+    machine: Machine, arguments: Arguments
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Do blockdev-snapshot-sync; returns what undoes it, but for the file, and what commits it."""
     graph = machine.board.graph
     node = machine.board.drives.node_of(arguments.get("device"), arguments.get("node-name"))
     graph.check_snapshot(node)
@@ -42,10 +46,11 @@ async def snapshot(machine: Machine, arguments: Arguments) -> Callable[[], None]
         raise QMPError("New overlay node-name already in use")
     overlay = await image.open(graph, node, node)
     try:
-        return graph.snapshot(node, overlay)
+        undo = graph.snapshot(node, overlay)
     except QMPError:
         graph.disown(overlay)
         raise
+    return undo, lambda: graph.drop_unused(overlay)  # nobody may have used the image
 
 
 @command("drive-mirror", raw=True)
@@ -65,14 +70,14 @@ async def drive_mirror(machine: Machine, arguments: Arguments) -> None:
 @command("drive-backup", raw=True)
 async def drive_backup(machine: Machine, arguments: Arguments) -> None:
     """Copy an image as it is now into a file."""
-    _, start = await prepare_backup(machine, arguments)
+    _, start, _ = await prepare_backup(machine, arguments)
     start()
 
 
 async def prepare_backup(
     machine: Machine, arguments: Arguments
-) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return what gives the job of drive-backup up, and what starts it. Raises QMPError."""
+) -> tuple[Callable[[], None], Callable[[], None], Job]:
+    """Return what gives the job of drive-backup up, what starts it, and it. Raises QMPError."""
     graph, sync = machine.board.graph, arguments["sync"]
     source = machine.board.drives.node_of(arguments["device"], arguments["device"])
     source.check_free()
@@ -89,7 +94,7 @@ async def prepare_backup(
         job.give_up()
         graph.disown(target)
 
-    return give_up, start
+    return give_up, start, job
 
 
 @command("change-backing-file")

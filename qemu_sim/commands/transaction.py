@@ -9,7 +9,7 @@ before it are undone in turn. Backups start when all actions are done.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.block import bitmap
 from qemu_sim.commands import block_files
@@ -18,6 +18,8 @@ from qemu_sim.commands.block_core import bitmap_node
 from qemu_sim.commands.block_jobs import prepare_blockdev_backup
 from qemu_sim.commands.registry import command
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.job import Job
+from qemu_sim.machine.job_group import JobGroup
 
 if TYPE_CHECKING:
     from qemu_sim.block.node import Node
@@ -26,6 +28,19 @@ if TYPE_CHECKING:
 Arguments = dict[str, Any]
 Undo = Callable[[], None]
 Commit = Callable[[], None]
+_MAKE_JOBS = ("blockdev-backup", "drive-backup")
+_SMALL_SINCE = (8, 0)  # the word transaction in a message
+
+
+_Done = tuple[Undo, Commit] | tuple[Undo, Commit, Job]
+
+
+class Done(NamedTuple):
+    """An action that was done: what undoes it, what follows it, and its job."""
+
+    undo: Undo
+    commit: Commit
+    job: Job | None = None
 
 
 @command("transaction")
@@ -33,21 +48,21 @@ async def transaction(
     machine: Machine, *, actions: list[Arguments], properties: Arguments | None = None
 ) -> None:
     """Do all of the actions, or none."""
-    if properties is not None and properties.get("completion-mode", "individual") != "individual":
-        raise QMPError("completion-mode 'grouped' is not simulated by qemu-sim")
-    undos: list[Undo] = []
-    commits: list[Commit] = []
+    grouped = (properties or {}).get("completion-mode", "individual") == "grouped"
+    all_done: list[Done] = []
     try:
         for action in actions:
-            undo, commit = await _act(machine, action["type"], action["data"])
-            undos.append(undo)
-            commits.append(commit)
+            if grouped:
+                _check_grouped(machine, action["type"])
+            all_done.append(Done(*await _act(machine, action["type"], action["data"])))
     except QMPError:
-        for undo in reversed(undos):
-            undo()
+        for done in reversed(all_done):
+            done.undo()
         raise
-    for commit in commits:
-        commit()
+    if grouped:
+        JobGroup([done.job for done in all_done if done.job is not None])
+    for done in all_done:
+        done.commit()
 
 
 @command("block-dirty-bitmap-add", raw=True)
@@ -99,7 +114,15 @@ def x_debug_block_dirty_bitmap_sha256(machine: Machine, *, node: str, name: str)
     return {"sha256": noted.sha256(found.size)}
 
 
-async def _act(machine: Machine, kind: str, arguments: Arguments) -> tuple[Undo, Commit]:
+def _check_grouped(machine: Machine, kind: str) -> None:
+    if kind not in _MAKE_JOBS:
+        word = "transaction" if machine.version >= _SMALL_SINCE else "Transaction"
+        raise QMPError(
+            f"Action '{kind}' does not support {word} property completion-mode = grouped"
+        )
+
+
+async def _act(machine: Machine, kind: str, arguments: Arguments) -> _Done:
     done = _ACTIONS[kind](machine, arguments)
     return await done if isinstance(done, Awaitable) else done
 
@@ -170,17 +193,17 @@ def _internal_snapshot(machine: Machine, arguments: Arguments) -> tuple[Undo, Co
     return snapshots.take(machine, arguments), _nothing
 
 
-def _backup(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+def _backup(machine: Machine, arguments: Arguments) -> _Done:
     job, start = prepare_blockdev_backup(machine, arguments)
-    return job.give_up, start
+    return job.give_up, start, job
 
 
-async def _backup_to_file(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
+async def _backup_to_file(machine: Machine, arguments: Arguments) -> _Done:
     return await block_files.prepare_backup(machine, arguments)
 
 
 async def _snapshot_to_file(machine: Machine, arguments: Arguments) -> tuple[Undo, Commit]:
-    return await block_files.snapshot(machine, arguments), _nothing
+    return await block_files.snapshot(machine, arguments)
 
 
 def _node(machine: Machine, name: str) -> Node:
@@ -194,7 +217,6 @@ def _find(machine: Machine, arguments: Arguments) -> tuple[Node, bitmap.Bitmap]:
     return node, node.bitmaps[name]
 
 
-_Done = tuple[Undo, Commit]
 _ACTIONS: dict[str, Callable[[Machine, Arguments], _Done | Awaitable[_Done]]] = {
     "abort": _abort,
     "block-dirty-bitmap-add": _add,

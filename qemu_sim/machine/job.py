@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qemu_sim.clock import SECOND, Alarm, rest
 from qemu_sim.errors import QMPError
+from qemu_sim.machine.job_group import JobGroup
 
 if TYPE_CHECKING:
     from qemu_sim.block.edge import Edge
@@ -63,6 +64,7 @@ class Job:
         self.error: str | None = None
         self.settled: list[Callable[[], None]] = []
         """Called in order, once, when the work is final, for better or worse."""
+        self.group = JobGroup([self])
         self.edges: list[Edge] = []
         """The nodes that it works on."""
         self.succeeded = False
@@ -175,10 +177,8 @@ class Job:
         if self.status in ("ready", "standby") and not force:
             self._completed.set()
             self._may_run.set()
-        elif self._task is not None and not self._task.done():
-            self._task.cancel()
         else:
-            self._abort(None)
+            self.end()
 
     def pause(self) -> None:
         """Stop the work for a while."""
@@ -207,7 +207,7 @@ class Job:
     def finalize(self) -> None:
         """Make the result final."""
         self.check("finalize")
-        self._conclude("BLOCK_JOB_COMPLETED")
+        self.group.conclude()
 
     def dismiss(self) -> None:
         """Forget the job."""
@@ -215,7 +215,23 @@ class Job:
         self._jobs.forget(self)
         self.move("null")
 
-    # Its way through the states.
+    # Its way through the states, with the others of its group.
+
+    def conclude(self) -> None:
+        """Make its result final."""
+        self._conclude("BLOCK_JOB_COMPLETED")
+
+    def end(self) -> None:
+        """Break its work off, or forget the result."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        else:
+            self._abort(None)
+
+    def tell_pending(self) -> None:
+        """Tell that a client has to make its result final."""
+        if self.is_block and self.status == "pending" and not self.auto_finalize:
+            self._jobs.emit("BLOCK_JOB_PENDING", {"type": self.kind, "id": self.id})
 
     def start(self, work: Work, *, drained: bool = False) -> None:
         """Begin the work; what follows comes after the reply.
@@ -271,17 +287,14 @@ class Job:
             self.done = self.total
             self.succeeded = True
             self.move("waiting")
-            self.move("pending")
-            if self.auto_finalize:
-                self._conclude("BLOCK_JOB_COMPLETED")
-            else:
-                self._tell_pending()
+            self.group.finish()
 
     def _abort(self, error: str | None) -> None:
         self.error = error
         self.succeeded = self.pivots = False
         self.move("aborting")
         self._conclude("BLOCK_JOB_CANCELLED" if error is None else "BLOCK_JOB_COMPLETED")
+        self.group.fail(self)
 
     def _conclude(self, event: str) -> None:
         self._settle()
@@ -310,7 +323,3 @@ class Job:
         if self.is_block:
             failed = {} if self.error is None else {"error": self.error}
             self._jobs.emit(event, {**self._turn(), **failed})
-
-    def _tell_pending(self) -> None:
-        if self.is_block:
-            self._jobs.emit("BLOCK_JOB_PENDING", {"type": self.kind, "id": self.id})

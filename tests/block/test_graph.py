@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qemu_sim.block import qcow2_header
 from qemu_sim.block.drive import Drives, Use
+from qemu_sim.block.reopening import reopen
 from qemu_sim.errors import DeviceNotFound, QMPError
 
 
@@ -151,11 +152,11 @@ async def test_a_replacement_makes_no_circle(graph):
 async def test_reopen_changes_what_may_change(graph):
     await graph.add(null("n0"))
     await graph.add(raw("r0", "n0"))
-    await graph.reopen(raw("r0", "n0", **{"read-only": True, "detect-zeroes": "on"}))
+    reopen(graph, raw("r0", "n0", **{"read-only": True, "detect-zeroes": "on"}))
     found = graph.nodes["r0"].describe(flat=True)
     assert (found["ro"], found["detect_zeroes"]) == (True, "on")
     with pytest.raises(QMPError, match="Cannot change the option 'driver'"):
-        await graph.reopen(null("r0"))
+        reopen(graph, null("r0"))
 
 
 async def test_qcow2_shows_its_backing_file(graph, qemu_img, tmp_path):

@@ -9,6 +9,7 @@ from qemu_sim.block import activity, creation
 from qemu_sim.block.graph import Graph
 from qemu_sim.block.image_lock import ImageLock
 from qemu_sim.block.permissions import ALL, READ, RESIZE, WRITE, Claim
+from qemu_sim.block.reopening import reopen
 from qemu_sim.errors import QMPError
 from qemu_sim.fds import Fd
 
@@ -100,6 +101,19 @@ async def test_a_read_only_image_is_not_reopened_for_writing_under_a_reader(grap
     graph.set_read_only(graph.nodes["q"], read_only=False)
     with pytest.raises(QMPError, match='Failed to get shared "write" lock'):
         await other.add(qcow2(path, **READER))
+
+
+async def test_a_child_follows_where_its_parent_says_so(graph, path):
+    await graph.add(qcow2(path))
+    file = graph.nodes["q"].child
+    options = {"driver": "qcow2", "node-name": "q", "file": file.name}
+    reopen(graph, {**options, "read-only": True})
+    assert (graph.nodes["q"].read_only, file.read_only) == (True, True)
+    with pytest.raises(QMPError, match=r"^Block node is read-only$"):
+        reopen(graph, options)
+    reopen(graph, {**options, "read-only": False})
+    assert (graph.nodes["q"].read_only, file.read_only) == (False, False)
+    file.write(0, file.read(0, 512))
 
 
 async def test_an_image_in_use_is_not_made_anew(graph, path):

@@ -7,6 +7,7 @@ from qemu_sim.block.backend import Backend
 from qemu_sim.block.drive import Drives, Use
 from qemu_sim.block.graph_report import report
 from qemu_sim.block.permissions import ALL, READ, RESIZE, UNCHANGED, WRITE, Claim
+from qemu_sim.block.reopening import reopen
 from qemu_sim.errors import QMPError
 
 
@@ -147,7 +148,7 @@ async def test_a_node_is_not_reopened_under_a_writer(graph, plug):
     await graph.add(null("n"))
     plug("n", "hd")
     with pytest.raises(QMPError) as caught:
-        await graph.reopen(null("n", **{"read-only": True}))
+        reopen(graph, null("n", **{"read-only": True}))
     assert str(caught.value) == "Read-only block node 'n' cannot support read-write users"
     assert not graph.nodes["n"].read_only
 

@@ -390,3 +390,56 @@ async def test_one_that_waits_for_a_migration_leaves_images_alone(tmp_path):
     machine.migrating.continue_as("running", asleep=False)
     assert machine.board.graph.node("n").active
     await machine.close()
+
+
+def grouped(*backups):
+    return {
+        "actions": [{"type": "blockdev-backup", "data": each} for each in backups],
+        "properties": {"completion-mode": "grouped"},
+    }
+
+
+@pytest.fixture
+async def backups(run, images):
+    """Two backups of one size; the second takes time."""
+    for name in ("other", "last"):
+        await run("blockdev-add", {"driver": "null-co", "node-name": name, "size": 1 << 25})
+    return (
+        {"job-id": "a", "device": "src", "target": "dst", "sync": "full"},
+        {"job-id": "b", "device": "other", "target": "last", "sync": "full"},
+    )
+
+
+async def test_backups_of_a_group_wait_for_each_other(run, machine, backups):
+    first, second = backups
+    await run("transaction", grouped(first, {**second, "auto-finalize": False}))
+    await settle(machine, "pending")
+    assert [data["id"] for name, data in machine.told if name == "BLOCK_JOB_PENDING"] == ["b"]
+    await run("job-finalize", {"id": "a"})
+    assert machine.jobs.listed() == []
+    completed = [data["device"] for name, data in machine.told if name == "BLOCK_JOB_COMPLETED"]
+    assert completed == ["b", "a"]
+
+
+async def test_backups_of_a_group_fail_together(run, machine, backups):
+    first, second = backups
+    await run("transaction", grouped(first, {**second, "speed": 1 << 16}))
+    for _ in range(1000):
+        if machine.jobs.find("a").status == "waiting":
+            break
+        await asyncio.sleep(0)
+    await run("job-cancel", {"id": "b"})
+    await settle(machine)
+    cancelled = [data["device"] for name, data in machine.told if name == "BLOCK_JOB_CANCELLED"]
+    assert cancelled == ["b", "a"]
+
+
+async def test_only_backups_are_grouped(run, machine, backups):
+    actions = grouped(backups[0])
+    actions["actions"].append({"type": "abort", "data": {}})
+    with pytest.raises(QMPError) as caught:
+        await run("transaction", actions)
+    assert str(caught.value) == (
+        "Action 'abort' does not support transaction property completion-mode = grouped"
+    )
+    assert machine.jobs.listed() == []

@@ -82,3 +82,38 @@ async def test_the_hash_of_a_clean_bitmap_is_qemus(run, nodes, granularity, foun
     assert await run("x-debug-block-dirty-bitmap-sha256", given) == {"sha256": found}
     words = max((1 << 30) // granularity // 64, 1)
     assert found == hashlib.sha256(bytes(8 * words)).hexdigest()
+
+
+async def test_limits_are_changed_as_long_as_they_make_sense(run):
+    await run("object-add", {"qom-type": "throttle-group", "id": "t", "x-iops-read": 10})
+    at = {"path": "/objects/t", "property": "limits"}
+    found = await run("qom-get", at)
+    assert (found["iops-read"], found["bps-total"], found["iops-read-max-length"]) == (10, 0, 1)
+    await run("qom-set", {**at, "value": {"iops-read-max": 20}})
+    found = await run("qom-get", at)
+    assert (found["iops-read"], found["iops-read-max"], len(found)) == (10, 20, 19)
+    for value, text in (
+        (5, "Invalid parameter type for 'limits', expected: object"),
+        ({"zz": 1}, "Parameter 'limits.zz' is unexpected"),
+        ({"iops-read": "x"}, "Invalid parameter type for 'limits.iops-read', expected: integer"),
+        ({"iops-read": 30}, "bps_max/iops_max cannot be lower than bps/iops"),
+    ):
+        with pytest.raises(QMPError) as caught:
+            await run("qom-set", {**at, "value": value})
+        assert str(caught.value) == text
+    with pytest.raises(QMPError, match="Property cannot be set after initialization"):
+        await run("qom-set", {**at, "property": "x-iops-read", "value": 7})
+    assert await run("qom-get", at) == found
+
+
+async def test_a_snapshot_that_nobody_uses_does_not_stay(run, nodes, tmp_path):
+    await run(
+        "blockdev-snapshot-sync",
+        {
+            "node-name": "r",
+            "snapshot-file": str(tmp_path / "overlay"),
+            "snapshot-node-name": "o",
+        },
+    )
+    left = await run("query-named-block-nodes", {"flat": True})
+    assert [(node["node-name"], node["ro"]) for node in left] == [("r", True), ("a", False)]

@@ -6,7 +6,6 @@ from qemu_sim.testing.client import QMPError
 
 OBJECTS = [
     *("-object", "iothread,id=io", "-object", "memory-backend-ram,id=m,size=1M"),
-    *("-object", "throttle-group,id=t"),
 ]
 MACHINE, CPU, MEMORY, THREAD = (
     "/machine",
@@ -111,7 +110,6 @@ def test_what_may_not_be_written(machine, path, name, value, text):
     [
         (MACHINE, "suppress-vmdesc", True),
         (MACHINE, "smp", {"cpus": 2}),
-        ("/objects/t", "limits", {"iops-total": 1}),
     ],
 )
 def test_what_would_change_something_is_refused(machine, path, name, value):
