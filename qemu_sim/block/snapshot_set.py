@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 class Member(NamedTuple):
-    """One image, and the name of the drive that it is in, "" for none."""
+    """One image, and the name of the drive that it is in, "" for none.
+
+    One that is only below others is no `part` of the machine.
+    """
 
     node: Node
     drive: str = ""
+    part: bool = True
 
     @property
     def name(self) -> str:
@@ -40,20 +44,23 @@ class Member(NamedTuple):
 class SnapshotSet:
     """The images, in QEMU's order. Errors are QMPErrors in QEMU's words."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.members = members
+    def __init__(self, known: Sequence[Member]) -> None:
+        self.known = known
+        self.members = [each for each in known if each.part]
 
     @classmethod
     def of_all(cls, graph: Graph, drives: Drives) -> Self:
-        """Return those that a guest or a client may write to, those of drives first."""
+        """Return what may be written to, that of drives and exports first."""
         found: dict[str, Member] = {}
         for drive in drives.listed():
-            if drive.node is not None and not drive.node.read_only:
+            if drive.node is not None:
                 found.setdefault(drive.node.name, Member(drive.node, drive.name))
-        for node in graph.nodes.values():
-            if node.owned and not node.in_use and not node.read_only:
-                found[node.name] = Member(node)
-        return cls(list(found.values()))
+        exported = [node for node in graph.nodes.values() if _has_backend(node)]
+        owned = [node for node in graph.nodes.values() if node.owned]
+        for node in (*exported, *owned):
+            part = _has_backend(node) or not node.in_use
+            found.setdefault(node.name, Member(node, part=part))
+        return cls([each for each in found.values() if not each.node.read_only])
 
     @classmethod
     def of_nodes(cls, graph: Graph, drives: Drives, names: Sequence[str]) -> Self:
@@ -124,3 +131,8 @@ class SnapshotSet:
             found = snapshots.find(member.store, name)
             if found is not None:
                 yield member, found
+
+
+def _has_backend(node: Node) -> bool:
+    """Whether a drive or an export uses it."""
+    return any(edge.name == "root" for edge in node.parents)

@@ -230,6 +230,18 @@ transaction {"actions": [{"type": "blockdev-snapshot-internal-sync", "data": {"d
 human-monitor-command {"command-line": "info snapshots"}
 snapshot-delete {"job-id": "d1", "tag": "t1", "devices": ["a", "b"]}
 snapshot-delete {"job-id": "d2", "tag": "t1", "devices": ["a", "b"]}
+blockdev-create {"job-id": "c0", "options": {"driver": "file", "filename": "@/c", "size": 0}}
+blockdev-add {"driver": "file", "node-name": "cf", "filename": "@/c"}
+blockdev-create {"job-id": "c1", "options": {"driver": "qcow2", "file": "cf", "size": 1048576}}
+blockdev-add {"driver": "qcow2", "node-name": "c", "file": "cf"}
+blockdev-add {"driver": "raw", "node-name": "over", "file": "c"}
+blockdev-snapshot-internal-sync {"device": "c", "name": "s"}
+blockdev-snapshot-internal-sync {"device": "over", "name": "s"}
+human-monitor-command {"command-line": "info snapshots"}
+nbd-server-start {"addr": {"type": "unix", "data": {"path": "@/nbd"}}}
+block-export-add {"type": "nbd", "id": "e", "node-name": "over", "writable": true}
+human-monitor-command {"command-line": "savevm all"}
+human-monitor-command {"command-line": "info snapshots"}
 """
 SNAPSHOTS_DISKS = (
     *("-blockdev", "qcow2,node-name=a,file.driver=file,file.filename=@/alone.qcow2"),

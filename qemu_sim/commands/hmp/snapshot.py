@@ -79,7 +79,7 @@ def snapshots(session: Session) -> str:
 
 def _partial(images: SnapshotSet, whole: Iterable[str]) -> list[tuple[str, list[Snapshot]]]:
     found = []
-    for member in images.members:
+    for member in images.known:
         if member.node.can_snapshot:
             some = [each for each in member.store.listed() if each.name not in whole]
             if some:
