@@ -249,6 +249,13 @@ class Job:
         if self.status != "running":
             self.move("running")
 
+    def drain(self) -> None:
+        """Pause for a moment, unless it is paused: its nodes are drained."""
+        status = self.status
+        if status in _PAUSED:
+            for each in (_PAUSED[status], status):
+                self.move(each)
+
     def give_up(self) -> None:
         """End a job whose work never began."""
         self._settle()

@@ -68,6 +68,12 @@ class Jobs:
         """Leave out a job that was dismissed."""
         del self._jobs[job.id]
 
+    def drain(self) -> None:
+        """Have those that work on nodes pause for a moment, as when all nodes are drained."""
+        for job in self._jobs.values():
+            if job.is_block:
+                job.drain()
+
     def close(self) -> None:
         """End all work."""
         self.closing = True

@@ -245,7 +245,10 @@ class Machine:
         """Stop the guest (STOP), or have one that is to come here by a migration stay so."""
         if self.run_state.value == "inmigrate":
             self.autostart = False
+        was_running = self.is_running
         await self.execution.stop()
+        if was_running:
+            self.jobs.drain()
 
     def wake_up(self) -> None:
         """Wake a guest that sleeps: its firmware starts it anew (WAKEUP). Raises QMPError."""

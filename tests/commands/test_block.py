@@ -91,6 +91,18 @@ async def test_a_mirror_takes_the_place_of_its_source(run, machine, images, disk
     await run("blockdev-del", {"node-name": "src"})
 
 
+async def test_a_mirror_pauses_for_a_moment_when_the_guest_stops(run, machine, images):
+    await run("blockdev-mirror", {"job-id": "m", "device": "src", "target": "dst", "sync": "full"})
+    await settle(machine)
+    await machine.start()
+    del machine.told[:]
+    await run("stop")
+    assert [name for name, _ in machine.told] == ["STOP", *["JOB_STATUS_CHANGE"] * 2]
+    assert statuses(machine) == ["standby", "ready"]
+    await run("stop")  # it has stopped
+    assert len(machine.told) == 3
+
+
 async def test_a_cancelled_mirror_changes_nothing(run, machine, images, disk):
     await run("blockdev-mirror", {"job-id": "m", "device": "src", "target": "dst", "sync": "full"})
     await settle(machine)

@@ -79,6 +79,8 @@ blockdev-add {"driver": "qcow2", "node-name": "q", "file": "nf"}
 blockdev-add {"driver": "raw", "node-name": "src", "file": {"driver": "file", "filename": "@/raw.img"}}
 blockdev-add {"driver": "raw", "node-name": "dst", "file": {"driver": "file", "filename": "@/copy.img"}}
 blockdev-mirror {"job-id": "m0", "device": "src", "target": "dst", "sync": "full", "auto-dismiss": false}
+cont
+stop
 query-block-jobs
 job-complete {"id": "m0"}
 query-jobs
