@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from qemu_sim.block.drive import Drive, Drives, Use
     from qemu_sim.block.graph import Graph
     from qemu_sim.devices.device import Device
-    from qemu_sim.machine.buses import Bus, Buses
+    from qemu_sim.machine.buses import Buses
     from qemu_sim.machine.failover import Failover
     from qemu_sim.machine.firmware import Firmware
     from qemu_sim.machine.options import MachineOptions
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 CheckProperties = Callable[[str, dict[str, Any], bool], dict[str, Any]]
 
-_NO_BUS = "none"
 _PERIPHERAL = "/machine/peripheral"
 _ANONYMOUS = "/machine/peripheral-anon"
 _MAC = 0x525400123456  # QEMU's first; net/net.c (qemu_macaddr_default_if_unset)
@@ -232,61 +231,10 @@ class Board:
         `typed`: the properties are JSON, not strings of a command line. Raises QMPError in
         QEMU's words.
         """
-        from qemu_sim.devices import aliases  # noqa: PLC0415 - many machines have no device
-        from qemu_sim.machine import device_class, pci_functions  # noqa: PLC0415 - neither
+        from qemu_sim.machine.plugging import Plugging  # noqa: PLC0415 - many have no device
 
-        kind = aliases.type_of(kind)
-        is_primary = "failover_pair_id" in given
-        if is_primary and self.failover.hides(kind, id, given, typed=typed):
-            return None
-        given = dict(given)
-        at = {"bus": given.pop("bus")} if "bus" in given else {}  # no property of the type
-        made = device_class.find(kind)
-        bus = self._find_bus(kind, at.get("bus"), made, hotplug=hotplug) or self.buses.bare
-        made = made or device_class.find_recorded(self._profile, kind, bus)
-        if id is not None and any(device.id == id for device in self.devices):
-            raise QMPError(f"Duplicate device ID '{id}'")
-        properties = {**self._check_properties(kind, given, typed), **at}
-        if made is None:
-            raise QMPError(f"device '{kind}' is not simulated by qemu-sim")
-        self.buses.check_room(bus)
-        new = pci_functions.Occupant(kind, id, properties.get("multifunction", False) is True)
-        place = pci_functions.find(bus, new, properties, self.version, hotplug=hotplug)
-        if is_primary:
-            self.failover.check(kind, bus.kind)
-        device: Device = made(id, self._path(id), properties, self)
-        device.hotplugged = hotplug
-        try:
-            device.settle(bus.devices, bus.slots)
-            if not self.deferred or device.OPENS_EARLY:
-                await device.open()
-        except BaseException:
-            self._unplug(device)
-            raise
-        self.buses.plug(bus, device)
-        if place is not None:
-            device.place = place
-            bus.functions[place] = new
-        self.devices.append(device)
-        return device
-
-    def _find_bus(
-        self, kind: str, name: str | None, made: type[Device] | None, *, hotplug: bool
-    ) -> Bus | None:
-        """Return where a device would go; None if it is on no bus. Raises QMPError."""
-        wanted = made.BUS if made is not None else None
-        if self._profile is not None:
-            from qemu_sim.machine import pluggable  # noqa: PLC0415 - many machines have no device
-
-            has_machine = self._options.machine_type != "none"
-            pluggable.check(self._profile, kind, hotplug=hotplug, has_machine=has_machine)
-            wanted = wanted or pluggable.bus_of(self._profile, kind)
-            if hotplug and (wanted is None or wanted == _NO_BUS):
-                pluggable.check_bare(kind, has_machine=has_machine)
-        bus = None if wanted is None else self.buses.find(kind, name, wanted)
-        if hotplug and bus is not None:
-            self.buses.check_hotplug(kind, bus)
-        return bus
+        plugging = Plugging(self, self._options, self._profile, self._check_properties)
+        return await plugging.plug(kind, id, given, hotplug=hotplug, typed=typed)
 
     def delete_device(self, name: str) -> Device:
         """Unplug the device of that ID or QOM path. Raises DeviceNotFound in QEMU's words."""
@@ -294,7 +242,7 @@ class Board:
         self.buses.check_unplug(device)
         self.devices.remove(device)
         self.buses.unplug(device)
-        self._unplug(device)
+        self.withdraw(device)
         return device
 
     def device(self, name: str) -> Device:
@@ -312,6 +260,19 @@ class Board:
         """Whether there is a device of that ID or QOM path."""
         return any(name in (device.id, device.path) for device in self.devices)
 
+    def withdraw(self, device: Device) -> None:
+        """Close a device that is plugged no more, or not yet, and free what it claimed."""
+        device.close()
+        self.netdevs.unclaim(device.netdev_id or "")
+        self.chardevs.unclaim(device.properties.get("chardev", ""))
+
+    def new_path(self, id: str | None) -> str:
+        """Return the QOM path of the next device, of that ID or of none."""
+        if id is not None:
+            return f"{_PERIPHERAL}/{id}"
+        self._anonymous += 1
+        return f"{_ANONYMOUS}/device[{self._anonymous - 1}]"
+
     def close(self) -> None:
         """Give everything back, devices first."""
         if self.has_failover:
@@ -326,14 +287,3 @@ class Board:
         for made in self.objects.values():
             made.close()
         self.ram.close()
-
-    def _unplug(self, device: Device) -> None:
-        device.close()
-        self.netdevs.unclaim(device.netdev_id or "")
-        self.chardevs.unclaim(device.properties.get("chardev", ""))
-
-    def _path(self, id: str | None) -> str:
-        if id is not None:
-            return f"{_PERIPHERAL}/{id}"
-        self._anonymous += 1
-        return f"{_ANONYMOUS}/device[{self._anonymous - 1}]"
