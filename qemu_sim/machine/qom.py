@@ -19,26 +19,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.backends.memory_backend import MemoryBackend
-from qemu_sim.devices.pcie_root_port import PcieRootPort
 from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.machine import recorded_tree
 from qemu_sim.machine.cpu_properties import cpu_type, cpu_values, has_cpus
+from qemu_sim.machine.plugged_tree import PluggedTree
 from qemu_sim.machine.qom_node import Node, resolve
-from qemu_sim.machine.type_properties import TypeProperties
+from qemu_sim.machine.type_properties import TypeProperties, default_values
 from qemu_sim.qapi import idle
 from qemu_sim.qapi.glib_order import ordered
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qemu_sim.backends.object import Object
     from qemu_sim.devices.device import Device
     from qemu_sim.machine.cpus import CPU
     from qemu_sim.machine.machine import Machine
+    from qemu_sim.qapi.pool import Pool
     from qemu_sim.qapi.profile import Profile
 
 _CONTAINER = "container"
 _MONITOR = "monitor-qmp"  # monitors were no objects before there was such a type
 _RAM = "memory-backend-ram"
-_PCI = "PCI"
 _CHILD = "child<"
 _LINK = "link<"
 _CHARDEVS = "/chardevs/"  # their properties are only read
@@ -52,6 +54,11 @@ _PCI_HOSTS = {
 
 # The client's options say what they are.
 _OF_OPTIONS = frozenset({"memory", "memory-backend", "smp"})
+
+# Of the disk, the bus, or what else is in the machine that was recorded.
+_OF_OTHERS = frozenset(
+    {"acpi-pcihp-bsel", "cyls", "device_id", "heads", "lcyls", "lheads", "lsecs", "scsi-id", "secs"}
+)
 
 # What QEMU lists with a device's properties and lets clients write at any time.
 _WRITABLE = frozenset({"bootindex", "guest-stats-polling-interval"})
@@ -198,10 +205,10 @@ class ObjectTree:
             known = () if self._machine.options.cpu is None else self._cpus
             recorded_tree.grow(machine, tree, self._machine.options.topology.cpus, known)
         machine.values = self._machine_values() | machine.values | self._machine.board.written
-        buses = self._host_bus(machine)
+        self._grow_host_bus(machine)
         for device in self._machine.board.devices:
             if device.path not in self._cpus:
-                self._grow_device(device, buses)
+                self._grow_device(device)
 
     def _machine_values(self) -> dict[str, Any]:
         """What the machine object shows where the client did not say otherwise."""
@@ -233,32 +240,74 @@ class ObjectTree:
         else:
             machine.values["memory-backend"] = ""
 
-    def _host_bus(self, machine: Node) -> dict[str | None, str]:
-        """Add the PCI host bridge; returns its bus's path by name, and as the default (None)."""
+    def _grow_host_bus(self, machine: Node) -> None:
+        """Add the PCI host bridge and its bus, unless they were recorded."""
         machine_type = self._machine.machine_type
         for part, (host, host_type, bus, bus_type) in _PCI_HOSTS.items():
             if part in machine_type:
                 node = machine.children.get(host) or machine.add(host, host_type)
-                bridge = node.children.get(bus) or node.add(bus, bus_type, {"realized": True})
-                return {bus: bridge.path, None: bridge.path}
-        return {}
+                if bus not in node.children:
+                    node.add(bus, bus_type, {"realized": True})
 
-    def _grow_device(self, device: Device, buses: dict[str | None, str]) -> None:
+    def _grow_device(self, device: Device) -> None:
         parent, _, name = device.path.rpartition("/")
         node = self.find(parent).add(name, device.TYPE, _device_values(device))
         node.device_name = _spoken(device.id)
-        bus = device.properties.get("bus")
-        # IDE and SCSI buses are not in the tree.
-        if device.BUS == _PCI and bus in buses:
-            node.links["parent_bus"] = buses[bus]
+        bus = self._machine.board.buses.of(device)
         for name, kind in self._types.properties(node).items():
             if kind.startswith(_LINK) and name in device.properties:
                 node.links[name] = f"/objects/{node.values.pop(name)}"
-            if kind.startswith(_CHILD):  # the virtio device behind its PCI proxy
+        tree, key = self._profile.plugged_trees, f"{bus.record} {device.TYPE}"
+        if tree is not None and key in tree:
+            self._grow_recorded(node, device, key, tree)
+        else:
+            self._grow_behind(node)
+        found = [each for each in resolve(self._root, bus.name) if each.qom_type == bus.kind]
+        node.values.pop("parent_bus", None)
+        if len(found) == 1:
+            node.links["parent_bus"] = found[0].path
+
+    def _grow_recorded(self, node: Node, device: Device, key: str, tree: Pool) -> None:
+        """Add the objects that such a device has in a real QEMU."""
+        given = {**node.values, **node.links}
+        if device.place is not None:
+            given["addr"] = device.place
+        mapped = self._machine.execution.found is not None
+        cpus = self._machine.options.topology.cpus
+        PluggedTree(node, tree, given, cpus, mapped=mapped).grow(key)
+        unknown = self._types.replaced(node) | _OF_OTHERS | set(self._needs(device))
+        for each in (node, *node.children.values()):
+            defaults = self._types.device_properties(each)
+            for name in each.values.keys() & unknown - given.keys():
+                del each.values[name]
+                if defaults.get(name) == "":  # nobody gave a name
+                    each.values[name] = ""
+            self._add_ours(each, given)
+        if "virtio-backend" in node.children:
+            node.children["virtio-backend"].device_name = _spoken(None)
+
+    def _add_ours(self, node: Node, given: dict[str, Any]) -> None:
+        """Add the properties that no real QEMU has."""
+        ours = self._types.added(node)
+        if ours and node.kinds is not None:
+            node.kinds = node.kinds | {each["name"]: each["type"] for each in ours}
+            defaults = default_values(ours)
+            node.values |= {name: given.get(name, value) for name, value in defaults.items()}
+
+    def _needs(self, device: Device) -> Sequence[str]:
+        """Return the properties whose values in the record are those of a recorder."""
+        place = self._machine.board.buses.of(device).record
+        needs: Sequence[str] = (
+            self._profile.plugged.get(place, {}).get(device.TYPE, {}).get("needs", ())
+        )
+        return needs
+
+    def _grow_behind(self, node: Node) -> None:
+        """Add the virtio device behind a PCI proxy of which there is no record."""
+        for name, kind in self._types.properties(node).items():
+            if kind.startswith(_CHILD):
                 child = node.add(name, kind[len(_CHILD) : -1], node.values)
                 child.device_name = _spoken(None)
-        if isinstance(device, PcieRootPort) and device.id is not None:
-            buses[device.id] = node.add(device.id, "PCIE", {"realized": True}).path
 
     def _owner(self, node: Node, name: str) -> Node:
         """Return the object that a property belongs to: a virtio proxy shows its backend's."""

@@ -50,12 +50,12 @@ def grow(machine: Node, tree: Pool, cpus: int, known: Container[str]) -> None:
 
 @lru_cache(maxsize=2)  # libvirt reads several hundred properties, one at a time
 def _records(tree: Pool, cpus: int) -> list[_Record]:
-    return [_record(_renumbered(path, cpus), tree.get(path) or [], cpus) for path in tree]
+    return [_record(renumbered(path, cpus), tree.get(path) or [], cpus) for path in tree]
 
 
 def _record(path: str, properties: list[dict[str, Any]], cpus: int) -> _Record:
     def name(each: dict[str, Any]) -> str:
-        return _renumbered(f"{path}/{each['name']}", cpus).rpartition("/")[2]
+        return renumbered(f"{path}/{each['name']}", cpus).rpartition("/")[2]
 
     return _Record(
         path,
@@ -70,10 +70,12 @@ def _record(path: str, properties: list[dict[str, Any]], cpus: int) -> _Record:
 
 
 def _value(value: Any, cpus: int) -> Any:
-    return _renumbered(value, cpus) if isinstance(value, str) else value
+    return renumbered(value, cpus) if isinstance(value, str) else value
 
 
-def _renumbered(text: str, cpus: int) -> str:
+def renumbered(text: str, cpus: int) -> str:
+    """Return a path of the record as it is in a machine with that many CPUs."""
+
     def later(found: re.Match[str]) -> str:
         number = int(found[2])
         return f"{found[1]}{number + cpus - 1 if number else number}]"

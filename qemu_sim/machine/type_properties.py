@@ -34,23 +34,37 @@ class TypeProperties:
     def device_properties(self, node: Node) -> dict[str, Any]:
         """Properties of a device's type, with their defaults; None where there is none."""
         listed = type_properties(self._machine, self._profile.device_properties, node.qom_type)
-        return {
-            # A string that nobody gave reads as empty.
-            entry["name"]: entry.get("default-value", "" if entry["type"] == "str" else None)
-            for entry in listed or []
-        }
+        return default_values(listed or [])
 
     def defaults(self, node: Node) -> dict[str, Any]:
         """Defaults that are values, too: not those that older machine types replace."""
-        kinds = [node, *node.children.values()]  # a proxy shows what its backend has
-        line = {name for each in kinds for name in self._profile.lineage(each.qom_type)}
-        compat = self._profile.compat_properties.get(self._machine.machine_type, [])
-        replaced = {each["property"] for each in compat if each["qom-type"] in line}
+        unknown = _COMPUTED | self.replaced(node)
         return {
             name: value
             for name, value in self.device_properties(node).items()
-            if value is not None and name not in _COMPUTED | replaced
+            if value is not None and name not in unknown
         }
+
+    def replaced(self, node: Node) -> set[str]:
+        """Return the properties whose defaults an older machine type replaces."""
+        kinds = [node, *node.children.values()]  # a proxy shows what its backend has
+        line = {name for each in kinds for name in self._profile.lineage(each.qom_type)}
+        compat = self._profile.compat_properties.get(self._machine.machine_type, [])
+        return {each["property"] for each in compat if each["qom-type"] in line}
+
+    def added(self, node: Node) -> list[Entry]:
+        """Return the properties of ours that a type has here."""
+        dialect = self._machine.options.added_dialect
+        return [] if dialect is None else extension.device_properties(node.qom_type, dialect)
+
+
+def default_values(listed: list[Entry]) -> dict[str, Any]:
+    """Return the defaults of properties by name, None where there is none."""
+    return {
+        # A string that nobody gave reads as empty.
+        entry["name"]: entry.get("default-value", "" if entry["type"] == "str" else None)
+        for entry in listed
+    }
 
 
 def type_properties(machine: Machine, pool: Pool, name: str) -> list[Entry] | None:

@@ -34,6 +34,7 @@ class Client:
             machine_type=machine_type,
             options=options,
             cpus=CPUs(options, ()),
+            execution=SimpleNamespace(found=None),
             board=self.board,
         )
 
