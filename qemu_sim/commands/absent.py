@@ -99,19 +99,6 @@ def client_migrate_info(_: Machine, *, protocol: str, **client: Any) -> None:
     raise QMPError("Parameter 'protocol' expects 'spice'")
 
 
-@command("screendump")
-def screendump(
-    _: Machine, *, filename: str, device: str | None = None, head: int | None = None, **form: str
-) -> None:
-    """Refuse: there is no display that a picture could be taken of."""
-    del filename, form
-    if device is not None:
-        raise DeviceNotFound(f"Device '{device}' not found")
-    if head is not None:
-        raise QMPError("'head' must be specified together with 'device'")
-    raise QMPError("There is no console to take a screendump from")
-
-
 @command("send-key", raw=True)
 def send_key(_machine: Machine, _arguments: dict[str, Any]) -> None:
     """Press keys of a keyboard that nobody reads, which QEMU allows, too."""

@@ -15,6 +15,7 @@ from qemu_sim.commands.registry import Monitor, command, named_fds
 from qemu_sim.errors import DeviceNotActive, QMPError
 from qemu_sim.fds import close_all
 from qemu_sim.io import address as addresses
+from qemu_sim.machine.picture import FORMATS
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
@@ -125,6 +126,28 @@ def add_client(
         return
     close_all(fds)
     raise QMPError(f"not simulated by qemu-sim: add_client with protocol '{protocol}'")
+
+
+@command("screendump")
+def screendump(
+    machine: Machine,
+    *,
+    filename: str,
+    device: str | None = None,
+    head: int | None = None,
+    format: str = "ppm",
+) -> None:
+    """Write what a screen shows to a file."""
+    if device is None and head is not None:
+        raise QMPError("'head' must be specified together with 'device'")
+    machine.displays.check_screen(device, head or 0)
+    try:
+        fd = machine.fdsets.open(filename, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    except QMPError as error:
+        words = "Could not create" if _is_newer(machine) else "failed to open file"
+        raise QMPError(str(error).replace("Could not open", words, 1)) from None
+    with fd, open(fd.fileno(), "wb", closefd=False) as file:
+        file.write(FORMATS[format]())
 
 
 def _clients(display: VncDisplay) -> list[dict[str, Any]]:

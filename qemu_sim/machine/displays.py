@@ -9,13 +9,21 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.backends.secret import find_secret
-from qemu_sim.errors import DeviceNotFound
+from qemu_sim.errors import DeviceNotFound, QMPError
 from qemu_sim.vnc.display import VncDisplay
 
 if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
 _TITLE = "QEMU"
+# Devices that a guest draws on.
+_SCREENS = frozenset(
+    {
+        *("VGA", "secondary-vga", "bochs-display", "cirrus-vga", "vmware-svga", "ati-vga"),
+        *("qxl", "qxl-vga", "ramfb", "isa-vga", "isa-cirrus-vga", "virtio-vga", "virtio-vga-gl"),
+        *("virtio-gpu-pci", "virtio-gpu-gl-pci", "virtio-gpu-device"),
+    }
+)
 
 
 class Displays(Mapping[str, VncDisplay]):
@@ -46,6 +54,16 @@ class Displays(Mapping[str, VncDisplay]):
     def find(self, id: str | None) -> VncDisplay | None:
         """Return the display of that ID, or the first; None where there is none."""
         return self.get(id) if id is not None else next(iter(self.values()), None)
+
+    def check_screen(self, device: str | None, head: int) -> None:
+        """Raise QMPError in QEMU's words if no device has that screen, or none has one."""
+        board = self._machine.board
+        if device is not None:
+            found = board.device(device)
+            if found.TYPE not in _SCREENS or head:
+                raise QMPError(f"Device {device} (head {head}) is not bound to a QemuConsole")
+        elif not any(each.TYPE in _SCREENS for each in board.devices):
+            raise QMPError("There is no console to take a screendump from")
 
     def close(self) -> None:
         """End all connections."""
