@@ -12,6 +12,8 @@ from qemu_sim.clock import SECOND
 from qemu_sim.commands import registry
 from qemu_sim.commands.hmp import table
 from qemu_sim.errors import QMPError
+from qemu_sim.guest import boot_sector
+from qemu_sim.guest.page_writer import END, FIRST, PAGE, ROUND
 from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.options import MachineOptions
 
@@ -27,8 +29,14 @@ def profile():
 
 
 @pytest.fixture
-async def machine(profile):
-    options = MachineOptions(machine_type="q35", memory_size=MIB, clock="manual", profile=profile)
+def size():
+    """Bytes of RAM."""
+    return MIB
+
+
+@pytest.fixture
+async def machine(profile, size):
+    options = MachineOptions(machine_type="q35", memory_size=size, clock="manual", profile=profile)
     made = Machine(options)
     made.told = []
     made.events.subscribe(lambda event: made.told.append(_told(event)))
@@ -233,6 +241,30 @@ async def test_a_guest_that_slept_sleeps_again(machine, job):
     machine.execution.wake_up()
     assert await job("load") is None
     assert machine.state_name == "suspended"
+
+
+@pytest.mark.parametrize("size", [128 * MIB])
+async def test_the_program_of_the_guest_goes_back(machine, run, hmp, tmp_path):
+    """It writes to each page in turn: all have the same number, but for one step."""
+
+    def pages():
+        return machine.memory.map[FIRST:END:PAGE]
+
+    await add_image(machine, run, tmp_path / "boot", node_name="boot")
+    machine.board.graph.nodes["boot"].write(0, boot_sector.PAGE_WRITER)
+    await machine.board.add_device("virtio-blk-pci", "disk", {"drive": "boot"}, hotplug=False)
+    machine.board.devices[-1].run()
+    await machine.clock.advance(5 * ROUND + ROUND // 2)
+    assert await hmp("savevm t") == ""
+    saved = pages()
+    assert set(saved) == {5, 6}
+    await machine.clock.advance(70 * ROUND)
+    assert pages()[0] > 70
+    assert await hmp("loadvm t") == ""
+    assert pages() == saved
+    await machine.clock.advance(ROUND)
+    assert set(pages()) == {6, 7}
+    assert saved.index(5) == pages().index(6)
 
 
 @pytest.mark.usefixtures("disks")
