@@ -85,6 +85,9 @@ class Netdev:
     async def restart(self) -> None:
         """Undo `drain`."""
 
+    def forget_rings(self) -> None:
+        """Set up new rings at the next `restart`, if it has some: guest RAM becomes another."""
+
     def send(self, queue: int, frame: bytes) -> bool:
         """Send one Ethernet frame; False when it was dropped on the way out."""
         raise NotImplementedError

@@ -143,6 +143,12 @@ class NetdevVhostUser(Netdev):
         if self._receive is not None:
             self._listen()
 
+    def forget_rings(self) -> None:
+        """Have the guest's driver begin anew; the server has given the rings back."""
+        assert not self._vhost.state.started, "drain comes first"
+        self._drop_driver()
+        self._vhost.state.rings = []
+
     def transfer_blocker(self) -> str | None:
         """Return why the session cannot move, None when it can."""
         return self._vhost.transfer_blocker()

@@ -52,6 +52,13 @@ def _told(event):
     return data.get("status", event["event"])
 
 
+class Client:
+    """A monitor whose client has sent no descriptors."""
+
+    def __init__(self):
+        self.named_fds = {}
+
+
 @pytest.fixture
 def run(machine):
     """Run a command with arguments by their QMP names."""
@@ -59,7 +66,7 @@ def run(machine):
     async def run(name, /, **arguments):
         given = {key.replace("_", "-"): value for key, value in arguments.items()}
         checked = machine.schema.check_arguments(name, given)
-        result = registry.find(name).call(machine, None, checked)
+        result = registry.find(name).call(machine, Client(), checked)
         result = await result if asyncio.iscoroutine(result) else result
         machine.told.append("return")
         return result
@@ -304,6 +311,18 @@ async def test_what_cannot_migrate_cannot_be_saved(machine, job):
     text = "Migration is disabled when using feature 'peer mode' in device 'ivshmem'"
     assert await job("save") == text
     assert "STOP" not in machine.told
+
+
+@pytest.mark.usefixtures("disks")
+async def test_while_it_migrates(machine, run, job, tmp_path):
+    assert await job("save") is None
+    await run("migrate", uri=f"file:{tmp_path}/stream")
+    machine.told.clear()
+    assert await job("save", "u") == "There's a migration process in progress"
+    assert machine.told[2:5] == ["STOP", "RESUME", "return"]
+    text = "loading a snapshot during a migration is not simulated by qemu-sim"
+    assert await job("load") == text
+    await run("migrate_cancel")
 
 
 async def test_images_that_another_process_has(machine, job, run, disks):

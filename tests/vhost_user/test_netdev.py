@@ -99,6 +99,30 @@ async def test_drain_and_restart(netdev, switch, reach):
         await netdev.restart()
 
 
+async def test_rings_in_ram_that_has_become_another(netdev, switch, reach):
+    """As after a snapshot was loaded: what was in the old ones is lost, and nothing else."""
+    got = listen(netdev)
+    assert netdev.send(0, FRAME)
+    await reach(lambda: switch.port.sent == [(0, FRAME)], "sent")
+    netdev.stop()
+    switch.port.deliver(0, FRAME)
+    await netdev.drain()
+    before = netdev._memory.allocated()
+    netdev.forget_rings()
+    netdev._memory.clear()
+    await netdev.restart()
+    assert netdev._memory.allocated() == before
+    got = listen(netdev)
+    for number in range(600):
+        pair, frame = number % 2, FRAME + b"again" + number.to_bytes(2, "big")
+        switch.port.deliver(pair, frame)
+        assert netdev.send(pair, frame)
+        await reach(
+            lambda frame=frame: got[-1:] == switch.port.sent[-1:] and frame in got[-1], "both"
+        )
+    assert len(got) == 600
+
+
 async def test_hand_over_says_nothing_and_loses_nothing(netdev, switch, make_netdev, reach):
     got = listen(netdev)
     await reach(lambda: switch.port.vrings, "the rings are known")
