@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _MICE = "query-mice"
 _OF_PARTS = (_MICE, "query-pci", "x-query-numa")  # what was recorded is not all, or not true of all
+# Recorded with TCG, and what another accelerator has no answer to; QEMU: accel/tcg/monitor.c
+_OF_TCG = {"x-query-jit": "JIT information", "x-query-opcount": "Opcode count information"}
 
 
 def _program(name: str, machine: Machine) -> Any:
@@ -25,6 +27,8 @@ def _program(name: str, machine: Machine) -> Any:
 
 def _idle(name: str, machine: Machine, _arguments: dict[str, Any]) -> Any:
     """Answer as an idle machine, which no argument changes; a profile may lack the record."""
+    if name in _OF_TCG and machine.options.accelerator != "tcg":
+        raise errors.QMPError(f"{_OF_TCG[name]} is only available with accel=tcg")
     family = idle.family(machine.machine_type)
     answer = machine.profile.idle_answers.get(family or "", {}).get(name)
     if answer is None:
