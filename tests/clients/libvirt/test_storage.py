@@ -107,3 +107,26 @@ def test_a_copy_is_aborted(libvirt, other, make_domain):
     assert libvirt.virsh("domstate", "guest") == "running"
     assert libvirt.qmp("query-block-jobs") == []
     assert other.virsh("list", "--all", "--name") == ""
+
+
+def test_only_what_differs_is_copied(libvirt, other, make_image, tmp_path):
+    """From an image to another one on the same backing file."""
+    base = make_image("base", "qcow2", os.urandom(2 * MIB))
+    images = [tmp_path / f"{place}.qcow2" for place in ("here", "there")]
+    for path in images:
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", path]
+        subprocess.run(command, check=True)
+    subprocess.run(["qemu-io", "-c", "write -q -P 7 1M 3M", images[0]], check=True)
+    expected = contents(images[0], "qcow2")
+    libvirt.define(disks(images[:1], "qcow2"))
+    libvirt.virsh("start", "guest")
+    description = libvirt.virsh("dumpxml", "--migratable", "guest")
+    (tmp_path / "there.xml").write_text(description.replace(*map(str, images)))
+    with libvirt.knowing_migrate():
+        libvirt.virsh(
+            *("migrate", "--live", "--copy-storage-inc", "--xml", str(tmp_path / "there.xml")),
+            *("guest", other.uri, "tcp://127.0.0.1"),
+        )
+    assert contents(images[1], "qcow2") == expected
+    assert images[1].stat().st_blocks * 512 < 4 * MIB
+    other.virsh("destroy", "guest")
