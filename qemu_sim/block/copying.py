@@ -17,7 +17,8 @@ from qemu_sim.block.node import Node
 from qemu_sim.errors import QMPError
 
 _GRAIN = 1 << 16
-_GRAINS_A_STEP = 16
+_STEP = 16 * _GRAIN
+_ZEROS = bytes(_GRAIN)
 
 
 class Job(Protocol):
@@ -72,10 +73,11 @@ class Pair:
             else:
                 data = await self.source.fetch(offset, length)
             with self._reported():
-                if data == bytes(length):
-                    await self.target.store_zeros(offset, length)
-                else:
-                    await self.target.store(offset, data)
+                for start, size, is_zero in _runs(length, _is_zero(data)):
+                    if is_zero:
+                        await self.target.store_zeros(offset + start, size)
+                    else:
+                        await self.target.store(offset + start, data[start : start + size])
 
     async def follow(self, offset: int, length: int) -> None:
         """Transfer what was stored in the source; a failure is the job's."""
@@ -116,11 +118,13 @@ class Pair:
 async def copy(job: Job, pair: Pair, wanted: Holds) -> None:
     """Make both sides equal, where `wanted(offset, length)`."""
     size = job.total = pair.source.size
-    for number, (offset, length) in enumerate(_grains(size), 1):
-        if wanted(offset, length):
-            await pair.transfer(offset, length)
-        if number % _GRAINS_A_STEP == 0:
-            await job.step(offset + length)
+    for start in range(0, size, _STEP):
+        length = min(_STEP, size - start)
+        for offset, piece, is_wanted in _runs(length, wanted, start):
+            if is_wanted:
+                await pair.transfer(offset, piece)
+        if length == _STEP:
+            await job.step(start + length)
     await job.step(size)
 
 
@@ -181,9 +185,28 @@ def replace_backing(graph: Graph, node: Node, base: Node | None, name: str | Non
     graph.set_backing(node, base)
 
 
-def _grains(size: int) -> Iterator[tuple[int, int]]:
-    """Split an image: offset and length of each part."""
-    return ((offset, min(_GRAIN, size - offset)) for offset in range(0, size, _GRAIN))
+def _grains(size: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Split `size` bytes: offset, `start` for the first, and length of each part."""
+    end = start + size
+    return ((offset, min(_GRAIN, end - offset)) for offset in range(start, end, _GRAIN))
+
+
+def _runs(size: int, kind: Holds, start: int = 0) -> Iterator[tuple[int, int, bool]]:
+    """Join parts that are of one kind: offset and length of each run, and its kind."""
+    run, length, is_kind = start, 0, False
+    for offset, part in _grains(size, start):
+        found = kind(offset, part)
+        if length and found != is_kind:
+            yield run, length, is_kind
+            run, length = offset, 0
+        length, is_kind = length + part, found
+    if length:
+        yield run, length, is_kind
+
+
+def _is_zero(data: bytes) -> Holds:
+    """Return whether a range of `data` is all zeros."""
+    return lambda offset, length: data[offset : offset + length] == _ZEROS[:length]
 
 
 def _anything(_offset: int, _length: int) -> bool:
