@@ -18,8 +18,10 @@ as far as it has them. The device's ID is plugged_lines.ID.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -69,16 +71,26 @@ def plugged(argv: Sequence[str], listed: Sequence[dict[str, Any]]) -> tuple[Fact
     facts: Facts = {place: {} for place in PLACES}
     trees: objects.Tree = {}
     types = {each["name"]: each for each in listed}
-    for name in types:
-        for place in _places(types, name):
-            found = facts[place][name] = {}
-            with suppress(EmulatorGone), _with_device(argv, place, name, found) as emulator:
-                below = objects.walk(emulator, PATH)
-                trees |= {f"{place} {name}{path[len(PATH) :]}": below[path] for path in below}
-                _ask(emulator, name, found)
+    wanted = [(name, place) for name in types for place in _places(types, name)]
+    with ThreadPoolExecutor(os.cpu_count()) as several:  # each starts up to three QEMUs
+        recorded = several.map(lambda each: _record(argv, *each), wanted)
+        for (name, place), (found, below) in zip(wanted, recorded, strict=True):
             if place == "port" and "qtree" in found:
                 found["pci"] = _behind_port(facts["q35"][name]["pci"], found["qtree"])
+            if found:
+                facts[place][name] = found
+            trees |= {f"{place} {name}{path[len(PATH) :]}": below[path] for path in below}
     return facts, trees
+
+
+def _record(argv: Sequence[str], name: str, place: str) -> tuple[dict[str, Any], objects.Tree]:
+    """Return the facts of one type at one place, and its objects by path."""
+    found: dict[str, Any] = {}
+    below: objects.Tree = {}
+    with suppress(EmulatorGone), _with_device(argv, place, name, found) as emulator:
+        below = objects.walk(emulator, PATH)
+        _ask(emulator, name, found)
+    return found, below
 
 
 def _places(types: Types, name: str) -> Sequence[str]:
