@@ -8,6 +8,7 @@ such an option could set up.
 
 from __future__ import annotations
 
+import os
 import re
 
 from qemu_sim.argv.reading import Asked, Reader, Reading, blame, not_simulated, read_json
@@ -129,6 +130,18 @@ def _iscsi(reading: Reading, source: str, text: str) -> None:
         reading.opts(_ISCSI, source, text)
 
 
+def _log_file(_reading: Reading, _source: str, text: str) -> None:
+    """Make the file, which stays empty: only -d, which is not simulated, has more written."""
+    if "%" in text.replace("%d", "", 1):
+        raise StartError(f"Bad logfile template: {text}")
+    path = text.replace("%d", str(os.getpid()))
+    try:
+        with open(path, "wb"):
+            pass
+    except OSError as error:
+        raise StartError(f"Error opening logfile {path}: {error.strerror}") from None
+
+
 def _sandbox(reading: Reading, source: str, text: str) -> None:
     with blame(source):
         values = reading.opts(_SANDBOX, source, text).values
@@ -179,6 +192,7 @@ READERS: dict[str, Reader] = {
     "seed": _seed,
     "k": nothing,
     "L": nothing,
+    "D": _log_file,
     "bios": _machine_property("firmware"),
     "kernel": _machine_property("kernel"),
     "initrd": _machine_property("initrd"),

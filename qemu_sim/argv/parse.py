@@ -131,6 +131,7 @@ def _check_whole(reading: Reading) -> None:
     if configuration.daemonize:
         _check_daemon(reading)
     _check_stdio(configuration)
+    ports.check(reading)
     _check_monitors(configuration.monitors, configuration)
 
 

@@ -36,8 +36,7 @@ def _plug(reading: Reading, source: str, text: str, kind: str, ports: list[str |
         ports.append(None)
     elif text.startswith(_GIVEN):
         label = text.removeprefix(_GIVEN)
-        if not any(given.values["id"] == label for given in chardevs):
-            raise StartError(f"{source}: {failed}")
+        reading.named_ports.append((label, f"{source}: {failed}"))
         ports.append(label)
     else:
         ports.append(label)
@@ -46,6 +45,14 @@ def _plug(reading: Reading, source: str, text: str, kind: str, ports: list[str |
         chardevs.append(Given(source, made, typed=True, failed=failed))
         if base != label:
             _share(reading, source, label, base)
+
+
+def check(reading: Reading) -> None:
+    """Raise StartError if a port leads to a chardev that no option made, before it or behind."""
+    chardevs = {given.values["id"] for given in reading.configuration.chardevs}
+    for label, complaint in reading.named_ports:
+        if label not in chardevs:
+            raise StartError(complaint)
 
 
 def _share(reading: Reading, source: str, label: str, base: str) -> None:

@@ -45,6 +45,7 @@ class Reading:
         "given_defaults",
         "guest_name_in_messages",
         "ids",
+        "named_ports",
         "opts_source",
         "plugged_nics",
         "report",
@@ -55,6 +56,7 @@ class Reading:
         self.report = report
         self.configuration = Configuration()
         self.given_defaults: set[str] = set()
+        self.named_ports: list[tuple[str, str]] = []  # chardevs, and what is said without them
         self.compat_monitors = 0  # how many have a number in their label
         self.unnamed_nics = self.plugged_nics = 0  # of -nic; of that and -net
         self.guest_name_in_messages = False

@@ -23,7 +23,8 @@ LIBVIRT_DOMAIN = (
     '-device {"driver":"virtio-net-pci","netdev":"hostnet0","id":"net0"} '
     '-audiodev {"id":"audio1","driver":"none"} -incoming defer -display none -vga none '
     "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny "
-    "-msg timestamp=on -iscsi initiator-name=iqn.2008-11.org.linux-kvm:vm1"
+    "-msg timestamp=on -iscsi initiator-name=iqn.2008-11.org.linux-kvm:vm1 "
+    "-serial chardev:later -chardev null,id=later"
 )
 
 
