@@ -28,8 +28,7 @@ def inactivate(node: Node) -> None:
 
 
 def inactivate_all(graph: Graph) -> None:
-    """Leave all nodes to another process. Raises QMPError."""
-    graph.active = False
+    """Leave all nodes to another process, but not those that are added later. Raises QMPError."""
     try:
         for node in list(graph.nodes.values()):
             if not _has_user(node, among_active=False):

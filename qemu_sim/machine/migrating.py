@@ -97,8 +97,8 @@ class MigratingMachine:
         """Leave all images to the destination. Raises MigrationError."""
         try:
             self._board.activate_images(active=False)
-        except QMPError as error:
-            raise MigrationError(str(error)) from None
+        except QMPError:
+            raise MigrationError("Block inactivate failed during switchover") from None
 
     def resume_after_failure(self, run_state: str) -> None:
         """Go back to the state before a migration stopped the guest, or stay stopped.

@@ -7,7 +7,9 @@ import asyncio
 
 import pytest
 
-from qemu_sim.errors import DeviceNotActive, DeviceNotFound, QMPError
+from qemu_sim.block.backend import Backend
+from qemu_sim.block.permissions import WRITE, Claim
+from qemu_sim.errors import DeviceNotActive, DeviceNotFound, MigrationError, QMPError
 from qemu_sim.machine.machine import Machine
 from qemu_sim.machine.options import MachineOptions
 
@@ -393,6 +395,20 @@ async def test_images_go_with_the_machine(run, images, machine):
     assert await active(run) == {"src": False, "dst": False}
     machine.migrating.resume_after_failure("running")
     assert await active(run) == {"src": True, "dst": True}
+
+
+async def test_images_that_somebody_else_writes_to_stay(run, images, machine):
+    backend = Backend(machine.board.graph, Claim(WRITE))
+    backend.insert(machine.board.graph.nodes["dst"])
+    with pytest.raises(MigrationError, match="Block inactivate failed during switchover"):
+        machine.migrating.leave_images()
+    machine.migrating.resume_after_failure("running")
+    assert await active(run) == {"src": True, "dst": True}
+    backend.close()
+    machine.migrating.leave_images()
+    assert await active(run) == {"src": False, "dst": False}
+    await run("blockdev-add", {"driver": "null-co", "node-name": "new"})
+    assert (await active(run))["new"]
 
 
 async def test_one_that_waits_for_a_migration_leaves_images_alone(tmp_path):
