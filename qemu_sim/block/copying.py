@@ -71,8 +71,9 @@ class Pair:
             if is_zero and alike >= length:
                 data = bytes(length)
             else:
-                data = await self.source.fetch(offset, length)
-            with self._reported():
+                with self._reported("read"):
+                    data = await self.source.fetch(offset, length)
+            with self._reported("write"):
                 for start, size, is_zero in _runs(length, _is_zero(data)):
                     if is_zero:
                         await self.target.store_zeros(offset + start, size)
@@ -103,15 +104,15 @@ class Pair:
         """Have the target's disk take it all. Raises QMPError where anything is missing."""
         if self._failure is not None:
             raise self._failure
-        with self._reported():
+        with self._reported("write"):
             await self.target.sync()
 
     @contextmanager
-    def _reported(self) -> Iterator[None]:
+    def _reported(self, operation: str) -> Iterator[None]:
         try:
             yield
         except QMPError:
-            self._job.report("write")
+            self._job.report(operation)
             raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,9 @@ import pytest
 from qemu_sim.qapi.emulator import Emulator
 from qemu_sim.testing.client import QMPError
 from qemu_sim.testing.listening import is_listening
+from qemu_sim.wire.nbd import Flags
+from qemu_sim.wire.nbd_options import Offer
+from qemu_sim.wire.nbd_server import ServerSession
 
 MIB = 1 << 20
 TIMEOUT = 30
@@ -165,10 +169,10 @@ def test_what_is_written_meanwhile_is_copied_as_well(make_server, image, empty, 
     assert empty.read_bytes() == image.read_bytes()
 
 
-def failed(machine):
+def failed(machine, operation="write"):
     """The error with which the mirror ended, after the one that QEMU tells before."""
     event = machine.wait_event("BLOCK_JOB_ERROR")["data"]
-    assert event == {"device": "m", "operation": "write", "action": "report"}
+    assert event == {"device": "m", "operation": operation, "action": "report"}
     return machine.wait_event("BLOCK_JOB_COMPLETED")["data"]["error"]
 
 
@@ -281,3 +285,55 @@ def test_a_mirror_outlives_a_migration(make_server, make_machine, image, empty, 
     wait_job(here, "null")
     there.machine.execute("nbd-server-stop")
     assert empty.read_bytes() == image.read_bytes()
+
+
+def test_a_disk_is_the_guests_alone_once_it_has_come(make_server, make_machine, empty, tmp_path):
+    """Until then an export may write to it, as the source's mirror does."""
+    address = f"unix:{tmp_path}/migration"
+    disk = f"raw,node-name=disk,file.driver=file,file.filename={empty}"
+    machine = ("-machine", "q35", "-device", "pcie-root-port,id=rp0,chassis=1", "-blockdev")
+    device = ("-device", "virtio-blk-pci,id=vd0,bus=rp0,drive=disk")
+    there = make_server(*machine, disk, *device, "-incoming", address, name="there").start()
+    export = {"type": "nbd", "id": "disk", "node-name": "disk", "writable": True}
+    there.machine.execute("block-export-add", export)
+    there.machine.execute("nbd-server-stop")
+    here = make_machine(*machine, "null-co,node-name=disk,read-zeroes=on", *device, name="here")
+    here.execute("migrate", uri=address)
+    there.machine.wait_event("RESUME")
+    there.start()
+    with pytest.raises(QMPError, match="unshared by block device '/machine/peripheral/vd0"):
+        there.machine.execute("block-export-add", export)
+
+
+@pytest.fixture
+def nonsense(tmp_path):
+    """A server that opens any export, and answers the first request with nonsense."""
+    path = tmp_path / "nonsense"
+    offer = Offer("disk", None, 4 * MIB, Flags.HAS_FLAGS)
+
+    def serve(listener):
+        client, _ = listener.accept()
+        session = ServerSession(lambda: [offer])
+        requests = []
+        with client:
+            while not requests:
+                client.sendall(session.take_output())
+                requests = session.receive(client.recv(1 << 16))
+            client.sendall(b"nonsense" * 8)
+            client.recv(1)
+
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(TIMEOUT)
+        listener.bind(str(path))
+        listener.listen()
+        served = pool.submit(serve, listener)
+        yield path
+        served.result()
+
+
+def test_a_server_that_talks_nonsense(nonsense, source, empty):
+    """The job that it was asked for fails, as with a lost connection."""
+    source.execute("blockdev-add", export_node(nonsense, "src", **{"read-only": True}))
+    source.execute("blockdev-add", file_node(empty, "dst"))
+    source.execute("blockdev-mirror", job_id="m", device="src", target="dst", sync="full")
+    assert failed(source, "read") == "Input/output error"
