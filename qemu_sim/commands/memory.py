@@ -49,7 +49,7 @@ def query_memory_size_summary(machine: Machine) -> dict[str, int]:
 @command("query-memory-devices")
 def query_memory_devices(machine: Machine) -> list[dict[str, Any]]:
     """Return the memory devices, by their address."""
-    return [{"type": "dimm", "data": dimm.describe()} for dimm in dimms(machine)]
+    return [{"type": dimm.KIND, "data": dimm.describe()} for dimm in dimms(machine)]
 
 
 @command("query-memdev")

@@ -66,6 +66,10 @@ class Parts(Protocol):
     def linked(self, name: str, kind: str, id: str) -> Object:
         """Return the object `id`, of type `kind`, that the property `name` means."""
 
+    @property
+    def has_nvdimms(self) -> bool:
+        """Whether the machine takes NVDIMMs."""
+
     def find_cpu_slot(self, kind: str, properties: Mapping[str, Any]) -> int:
         """Return the number of a free CPU. Raises QMPError in QEMU's words."""
 
@@ -103,6 +107,8 @@ class Device:
     """Whether a virtio device is behind it, which goes with it."""
     SETTABLE: ClassVar[Mapping[str, str]] = {}
     """QOM properties that a client may write, and their types."""
+    STAYS: ClassVar[str | None] = None
+    """What is said to who would unplug it, where that cannot be."""
     OPENS_EARLY: ClassVar[bool] = False
     """Whether it is opened even before a migration comes, as nothing behind it travels."""
 

@@ -5,7 +5,7 @@ QEMU: hw/mem/pc-dimm.c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qemu_sim.devices.device import Device
 from qemu_sim.errors import QMPError
@@ -18,6 +18,8 @@ class PCDIMM(Device):
     """Holds a memory backend, at an address and in a slot that the machine gives it."""
 
     TYPE = "pc-dimm"
+    KIND: ClassVar[str] = "dimm"
+    """What it is called in MemoryDeviceInfo."""
     BUS = "none"
 
     def __init__(self, id: str | None, path: str, properties: dict[str, Any], parts: Parts) -> None:
@@ -27,13 +29,17 @@ class PCDIMM(Device):
         if backend is None:
             raise QMPError("'memdev' property must be set")
         self._backend = parts.claim_memory("memdev", backend)
-        self.size = self._backend.memory.size
         self.node: int = properties.get("node", 0)
         try:
+            self.size = self.usable(self._backend.memory.size)
             self.address, self.slot = parts.find_memory_slot(self.size, properties)
         except QMPError:
             self.close()
             raise
+
+    def usable(self, size: int) -> int:
+        """Return how much of a backend of `size` bytes the guest sees. Raises QMPError."""
+        return size
 
     def values(self) -> dict[str, Any]:
         """Return where it is."""

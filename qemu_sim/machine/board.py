@@ -137,6 +137,11 @@ class Board:
         """Whether the machine was booted elsewhere, if at all."""
         return self._options.incoming
 
+    @property
+    def has_nvdimms(self) -> bool:
+        """Whether the machine takes NVDIMMs."""
+        return bool(self._options.properties.get("nvdimm"))
+
     def next_mac(self) -> str:
         """Return the MAC address of the next NIC that names none."""
         taken = {str(device.properties.get("mac", "")).lower() for device in self.devices}

@@ -120,6 +120,8 @@ class Buses:
         bus = self.of(device)
         if not bus.hotplug:
             raise QMPError(f"Bus '{bus.name}' does not support hotplugging")
+        if device.STAYS is not None:
+            raise QMPError(device.STAYS)
 
     def _first(self, kind: str, wanted: str) -> Bus:
         for bus in self:

@@ -134,3 +134,48 @@ def test_machines_without_slots(start, machine, words):
     with pytest.raises(QMPError) as caught:
         plug(start("128M", machine), "m0")
     assert caught.value.desc == words
+
+
+@pytest.fixture
+def with_nvdimms(start):
+    return start(machine="q35,nvdimm=on")
+
+
+def test_an_nvdimm_keeps_its_label_at_the_end_and_stays(with_nvdimms):
+    machine = with_nvdimms
+    machine.execute("device_add", driver="nvdimm", id="n0", memdev="m0", label_size=128 << 10)
+    plug(machine, "m1", id="d0")
+    first, second = machine.execute("query-memory-devices")
+    assert (first["type"], second["type"]) == ("nvdimm", "dimm")
+    assert first["data"]["size"] == 62 * MIB
+    assert second["data"]["addr"] == first["data"]["addr"] + 62 * MIB
+    with pytest.raises(QMPError, match="nvdimm device hot unplug is not supported yet"):
+        machine.execute("device_del", id="n0")
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        (
+            {"memdev": "m0", "label_size": 1000},
+            r"Property 'nvdimm.label-size' \(0x3e8\) is required at least 0x20000",
+        ),
+        (
+            {"memdev": "m0", "label_size": 63 * MIB},
+            (
+                r"the size of memdev m0 \(0x4000000\) is too small to contain nvdimm label"
+                r" \(0x3f00000\) and aligned PMEM \(0x200000\)"
+            ),
+        ),
+        ({}, "'memdev' property must be set"),
+    ],
+)
+def test_what_no_nvdimm_can_be(with_nvdimms, properties, words):
+    with pytest.raises(QMPError, match=f"^{words}$"):
+        with_nvdimms.execute("device_add", driver="nvdimm", **properties)
+    with_nvdimms.execute("device_add", driver="nvdimm", memdev="m0")  # the backend is free again
+
+
+def test_a_machine_takes_nvdimms_only_if_it_was_told_so(start):
+    with pytest.raises(QMPError, match="nvdimm is not enabled: missing 'nvdimm' in '-M'"):
+        start().execute("device_add", driver="nvdimm", memdev="m0")
