@@ -92,7 +92,10 @@ class DriverFile(Node):
     def flush(self) -> None:
         """Have the disk take what was written."""
         if not self.no_flush:
-            os.fdatasync(self.fd.fileno())
+            try:
+                os.fdatasync(self.fd.fileno())
+            except OSError as error:
+                raise QMPError(os.strerror(error.errno or 0)) from None
 
     def extent(self, offset: int, length: int) -> tuple[int, bool]:
         """Tell data from holes, as far as the host's file system does."""

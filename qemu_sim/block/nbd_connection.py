@@ -127,8 +127,7 @@ class NbdConnection:
         Ends the connection where the client has said goodbye.
         """
         try:
-            while True:
-                await self._channel.drain()
+            while await self._drained():
                 if not self._session.ended:
                     self._channel.start_reading()
                 if not self._waiting:
@@ -136,8 +135,6 @@ class NbdConnection:
                 assert self._export is not None  # or there would be no request
                 await self._answer(self._export, self._waiting.popleft())
                 self._send()
-        except (OSError, WireError):
-            pass  # who does not read the answer has hung up, and `close` is to follow
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must not wait
             self._bug(error)
             self._task = None
@@ -146,6 +143,14 @@ class NbdConnection:
         self._task = None
         if self._session.ended:
             self.close()
+
+    async def _drained(self) -> bool:
+        """Wait until the client has taken the answers; returns whether it has not hung up."""
+        try:
+            await self._channel.drain()
+        except (OSError, WireError):
+            return False  # `close` is to follow
+        return True
 
     async def _answer(self, export: Export, request: Request) -> None:
         try:
