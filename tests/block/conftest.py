@@ -10,6 +10,38 @@ from qemu_sim.block.graph import Graph
 _READERS = ("check", "compare", "info")  # of images that are open, and so locked, meanwhile
 
 
+class Job:
+    """As much of a job as its nodes need."""
+
+    id = "j"
+    spoken = "job 'j'"
+
+    def __init__(self):
+        self.edges = []
+        self.settled = []
+        self.failed = False
+
+    def __call__(self):
+        return self
+
+    def blocker(self, role):
+        return "block device is in use by block job: some"
+
+    def settle(self):
+        for call in self.settled:
+            call()
+
+    def fail(self):
+        self.failed = True
+        self.settle()
+
+
+@pytest.fixture(scope="session")
+def new_job():
+    """Make a job without work."""
+    return Job
+
+
 @pytest.fixture
 def objects():
     """What a machine's objects would be."""

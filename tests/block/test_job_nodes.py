@@ -11,35 +11,9 @@ from qemu_sim.errors import QMPError
 _INITIALS = {"consistent-read": "C", "write": "W", "write-unchanged": "U", "resize": "R"}
 
 
-class Job:
-    """As much of a job as its nodes need."""
-
-    id = "j"
-    spoken = "job 'j'"
-
-    def __init__(self):
-        self.edges = []
-        self.settled = []
-        self.failed = False
-
-    def __call__(self):
-        return self
-
-    def blocker(self, role):
-        return "block device is in use by block job: some"
-
-    def settle(self):
-        for call in self.settled:
-            call()
-
-    def fail(self):
-        self.failed = True
-        self.settle()
-
-
 @pytest.fixture
-def job():
-    return Job()
+def job(new_job):
+    return new_job()
 
 
 @pytest.fixture
