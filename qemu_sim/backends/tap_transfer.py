@@ -11,7 +11,7 @@ from typing import Any
 
 from qemu_sim.backends.tap import Tap
 from qemu_sim.errors import MigrationError
-from qemu_sim.fds import Fd, TaggedFd, find_same
+from qemu_sim.fds import Fd, TaggedFd, close_all, find_same
 from qemu_sim.io import tun
 
 _ROLE = "queue"
@@ -57,12 +57,19 @@ def tap_of(wanted: dict[str, Any], state: dict[str, Any], fds: list[TaggedFd]) -
 
 
 def received_tap(queues: list[Fd], header_length: int, enabled: int) -> Tap:
-    """Return a TAP of queues that nobody has checked."""
+    """Return a TAP of queues that nobody has checked.
+
+    Raises MigrationError, with `queues` closed, for what cannot even be waited for.
+    """
     try:
         name = tun.interface(queues[0]).name
     except OSError:
         name = "(none)"  # no TAP, as will be seen when it is read
-    tap = Tap(name, queues, header_length)
+    try:
+        tap = Tap(name, queues, header_length)
+    except OSError as error:
+        close_all(queues)
+        raise MigrationError(f"the descriptor is no TAP: {error.strerror}") from None
     tap.enabled = enabled
     return tap
 

@@ -24,6 +24,7 @@ from qemu_sim.errors import MigrationError
 from qemu_sim.fds import Fd, TaggedFd, close_all
 from qemu_sim.migration.vmstate import NET_TAP
 from qemu_sim.wire import vmstream
+from qemu_sim.wire.virtio_net_header import LENGTHS
 
 if TYPE_CHECKING:
     from qemu_sim.migration.dialects.dialect import Dialect, Netdev
@@ -136,11 +137,15 @@ class Arrivals:
             id, queues = self._queues.popitem()
             tap = self._taps[id]
             fds = [queue.fd for queue in queues if queue.fd is not None]
+            length = queues[0].header_length
             if len(fds) < len(queues):
                 close_all(fds)
                 raise MigrationError(f"netdev {id}: received {len(fds)} of {len(queues)} queues")
+            if length not in LENGTHS:
+                close_all(fds)
+                raise MigrationError(f"netdev {id}: no vnet header has {length} bytes")
             enabled = sum(queue.enabled for queue in queues)
-            tap.adopt_unchecked(fds, header_length=queues[0].header_length, enabled=enabled)
+            tap.adopt_unchecked(fds, header_length=length, enabled=enabled)
             self._received.append(tap)
 
     def activate(self) -> None:

@@ -126,16 +126,12 @@ class HandOver:
     def _report(self, started: dict[str, Any]) -> None:
         """Take the blackouts, in microseconds, from the destination that measured them."""
         self._plan.ram_shared = self.ram_travels
-        self._plan.blackout_us = _number(started.get("blackout-us"))
+        self._plan.blackout_us = vmmessage.time_in(started, "blackout-us")
         blackouts = started.get("devices")
         for entry in self._plan.transferred():
             entry.outcome = "transferred"
             if isinstance(blackouts, dict):
-                entry.blackout_us = _number(blackouts.get(entry.device.path))
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+                entry.blackout_us = vmmessage.time_in(blackouts, entry.device.path)
 
 
 def _failed(what: str) -> MigrationError:

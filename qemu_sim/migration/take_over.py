@@ -93,7 +93,7 @@ class TakeOver:
         message = await self._commit_message()
         self.end.hear("commit")
         await hooks.reach("commit-received")
-        return message.body.get("stopped-at-ns")
+        return vmmessage.time_in(message.body, "stopped-at-ns")
 
     def activate(self) -> None:
         """Own what was adopted."""

@@ -17,6 +17,8 @@ from qemu_sim.wire.checksum import checksum
 SHORT = 10
 """Bytes of a header without num_buffers; what a TAP begins with."""
 LONG = 12
+LENGTHS = (0, SHORT, LONG, 20)
+"""Those that there are: none, and the longest has a hash of the frame, too."""
 
 _FIELDS = struct.Struct("=BBHHHH")
 _NEEDS_CSUM = 1

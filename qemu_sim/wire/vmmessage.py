@@ -69,6 +69,7 @@ NAMES = {
 }
 
 MESSAGE_MAX = 1 << 20  # bytes of JSON in one message; an offer takes about 200 a device
+_TIME_MAX = (1 << 63) - 1
 _SIZE = 4  # bytes of ours beside the JSON: its length
 _FRAME = struct.Struct(">HH")
 
@@ -79,6 +80,15 @@ class Message(NamedTuple):
     code: int
     body: dict[str, Any]
     data: bytes = b""
+
+
+def time_in(body: dict[str, Any], name: str) -> int | None:
+    """Return a time that a message tells, in whichever unit; None for what can be none.
+
+    Nothing hangs on it but a report, so that a peer's nonsense is no error.
+    """
+    value = body.get(name)
+    return value if isinstance(value, int) and 0 <= value <= _TIME_MAX else None
 
 
 def frame(code: int, data: bytes) -> bytes:

@@ -194,6 +194,16 @@ async def test_an_open_tap_adopts_nothing(tap):
         tap.adopt(state, duplicates(fds))
 
 
+async def test_unchecked_it_takes_all_but_what_cannot_be_waited_for():
+    tap, null = successor(queues=2), Fd(os.open(os.devnull, os.O_RDONLY))
+    other = Fd(os.eventfd(0))
+    with pytest.raises(MigrationError, match="the descriptor is no TAP: Operation not permitted"):
+        tap.adopt_unchecked([other, null], header_length=12, enabled=2)
+    assert not tap.is_open
+    assert other.closed
+    assert null.closed
+
+
 @pytest.mark.parametrize("tap", [{"queues": 4}], indirect=True)
 async def test_disabled_queues_stay_disabled_on_the_way(netns, tap, nic, ping, make_nic):
     tap.enable_queues(1)

@@ -37,6 +37,7 @@ class FakeTap:
 
     def __init__(self, queues):
         self.queues = queues
+        self.header_length = HEADER
         self.is_open = False
         self.fds = []
         self.quiet = []
@@ -51,7 +52,7 @@ class FakeTap:
     def hand_over(self):
         self.fds = [Fd(os.eventfd(0)) for _ in range(self.queues)]
         tagged = [TaggedFd("queue", index, fd) for index, fd in enumerate(self.fds)]
-        return {"vnet-hdr-length": HEADER, "enabled": 1}, tagged
+        return {"vnet-hdr-length": self.header_length, "enabled": 1}, tagged
 
     def adopt_unchecked(self, queues, *, header_length, enabled):
         assert (header_length, enabled) == (HEADER, 1)
@@ -198,6 +199,13 @@ async def test_more_queues_than_there_are_sections_for(channel):
     assert not arrivals.knows(section)
     assert arrivals.knows(section._replace(instance=1))
     assert not arrivals.knows(section._replace(name="net1/net-tap", instance=0))
+
+
+async def test_no_header_is_that_long(channel):
+    source = Side(1)
+    source.tap.header_length = 1 << 31
+    with pytest.raises(MigrationError, match="netdev net0: no vnet header has 2147483648 bytes"):
+        await load(await channel(source), Side(1))
 
 
 @pytest.mark.parametrize("own", [False, True])
