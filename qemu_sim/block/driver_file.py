@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import cached_property
 from typing import Any
 
-from qemu_sim.block.image_file import open_image, resize
+from qemu_sim.block.image_file import open_image, punch, resize
 from qemu_sim.block.image_lock import ImageLock
 from qemu_sim.block.node import Node
 from qemu_sim.errors import QMPError
@@ -29,6 +30,11 @@ class DriverFile(Node):
     alignment: dict[str, int] = {}  # noqa: RUF012  (never changed)
 
     _fd: Fd | None = None
+
+    @cached_property
+    def discards(self) -> dict[str, int]:
+        """How often room was given back, as query-blockstats tells it."""
+        return dict.fromkeys(("discard-nb-ok", "discard-nb-failed", "discard-bytes-ok"), 0)
 
     def open(self) -> None:
         """Open the file, read-only where `auto-read-only` allows it."""
@@ -96,6 +102,16 @@ class DriverFile(Node):
                 os.fdatasync(self.fd.fileno())
             except OSError as error:
                 raise QMPError(os.strerror(error.errno or 0)) from None
+
+    async def unmap(self, offset: int, length: int) -> None:
+        """Make a hole."""
+        try:
+            punch(self.fd.fileno(), offset, length)
+        except OSError as error:
+            self.discards["discard-nb-failed"] += 1
+            raise QMPError(os.strerror(error.errno or 0)) from None
+        self.discards["discard-nb-ok"] += 1
+        self.discards["discard-bytes-ok"] += length
 
     def extent(self, offset: int, length: int) -> tuple[int, bool]:
         """Tell data from holes, as far as the host's file system does."""

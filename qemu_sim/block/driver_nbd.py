@@ -97,6 +97,11 @@ class DriverNbd(Node):
                 await self.put(offset, bytes(piece))
             offset, length = offset + piece, length - piece
 
+    async def unmap(self, offset: int, length: int) -> None:
+        """Tell the server, if it can do something with that."""
+        if self._flags & Flags.SEND_TRIM:
+            await self._opened.request(Command.TRIM, offset, length)
+
     async def sync(self) -> None:
         """Have the server's disk take what was stored."""
         if self._flags & Flags.SEND_FLUSH:

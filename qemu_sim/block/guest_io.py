@@ -29,6 +29,8 @@ class GuestIO:
         self.bitmaps: dict[str, Bitmap] = {}
         self.followers: list[Follow] = []
         """Each is told where something was stored, offset and length, and waited for."""
+        self.unmaps = False
+        """Whether room is given back where nobody needs the data any more."""
         self.highest_write = 0
         """The end of the write that reached farthest."""
         self.write_threshold = 0
@@ -90,6 +92,17 @@ class GuestIO:
         self.note_write(offset + length)
         await self.put_zeros(offset, length)
         await self._stored(offset, length)
+
+    async def discard(self, offset: int, length: int) -> None:
+        """Give up data, whatever is read there then. Raises QMPError."""
+        if self.unmaps:
+            await self.unmap(offset, length)
+            await self._stored(offset, length)
+
+    async def unmap(self, offset: int, length: int) -> None:
+        """Give room back, as far as the driver can."""
+        if self.below is not None:
+            await self.below.discard(self.window + offset, length)
 
     async def put(self, offset: int, data: bytes) -> None:
         """Store `data`, whoever wants to know of it."""

@@ -13,6 +13,7 @@ from qemu_sim.fds import Fd
 from qemu_sim.host_path import host_path
 
 _SECTOR = 512
+_PUNCH = 1 | 2  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE; Linux include/uapi/linux/falloc.h
 _BLOCK = 4096  # block/file-posix.c (MAX_BLOCKSIZE)
 
 
@@ -41,6 +42,15 @@ def resize(fd: int, size: int) -> None:
     os.ftruncate(fd, size)
     if was_empty and size:
         os.pwrite(fd, bytes(_SECTOR if size < _BLOCK else _BLOCK), 0)
+
+
+def punch(fd: int, offset: int, length: int) -> None:
+    """Have a part of the open file take no room and read as zeros. Raises OSError."""
+    import ctypes  # noqa: PLC0415 - few ask for it
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fallocate(fd, _PUNCH, ctypes.c_long(offset), ctypes.c_long(length)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _open(path: str, read_only: bool) -> Fd:

@@ -184,12 +184,14 @@ class NbdConnection:
 
 
 async def _change(export: Export, request: Request) -> None:
-    """Do what writes, or nothing: TRIM need not, and what CACHE wants the host does anyway."""
+    """Do what writes, or nothing: what CACHE wants the host does anyway."""
     node = export.node
     if request.command == Command.WRITE:
         await node.store(request.offset, request.data)
     elif request.command == Command.WRITE_ZEROES:
         await node.store_zeros(request.offset, request.length)
+    elif request.command == Command.TRIM:
+        await node.discard(request.offset, request.length)
     always = export.terms.writethrough and request.command in (Command.WRITE, Command.WRITE_ZEROES)
     if request.command == Command.FLUSH or request.flags & nbd.FUA or always:
         await node.sync()

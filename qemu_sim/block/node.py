@@ -67,6 +67,7 @@ class Node(GuestIO):
         cache = options.get("cache", {})
         self.direct: bool = cache.get("direct", False)
         self.no_flush: bool = cache.get("no-flush", False)
+        self.unmaps = options.get("discard") == "unmap"
 
     @property
     def in_use(self) -> bool:

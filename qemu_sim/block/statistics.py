@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qemu_sim.block.driver_file import DriverFile
 from qemu_sim.block.histograms import Histograms
 from qemu_sim.block.node import Node
 
@@ -29,9 +30,8 @@ def of_node(node: Node, *, below_drive: bool) -> dict[str, Any]:
         "node-name": node.name,
         "stats": {**_counts(node), "account_invalid": False, "account_failed": False},
     }
-    if node.TYPE == "file":
-        counts = ("discard-nb-ok", "discard-nb-failed", "discard-bytes-ok")
-        found["driver-specific"] = {"driver": "file", **dict.fromkeys(counts, 0)}
+    if isinstance(node, DriverFile):
+        found["driver-specific"] = {"driver": "file", **node.discards}
     if node.CHILD is not None:
         found["parent"] = of_node(node.child, below_drive=below_drive)
     if below_drive and node.backing is not None:

@@ -287,3 +287,23 @@ def test_a_client_that_reads_no_answer_is_read_no_further(server):
         client.settimeout(TIMEOUT)
         assert client.recv(8) == struct.pack(">Q", 0x3E889045565A9)
     assert server.machine.execute("query-status")["running"]
+
+
+@pytest.mark.parametrize("discard", ["unmap", "ignore"])
+def test_room_is_given_back_where_that_is_wanted(server, image, program, discard):
+    """As far as the nodes were opened so; a guest's own file system is who asks for it."""
+    machine = server.machine
+    file = {"driver": "file", "filename": str(image), "discard": discard}
+    node = {"driver": "raw", "node-name": "disk", "discard": discard, "file": file}
+    machine.execute("blockdev-add", node)
+    export = {"type": "nbd", "id": "disk", "node-name": "disk", "writable": True}
+    machine.execute("block-export-add", export)
+    before = image.stat().st_blocks
+    program("qemu-io", "-f", "raw", "-d", "unmap", "-c", "discard 0 512k", server.uri("disk"))
+    (counts,) = (each["driver-specific"]
+                 for each in machine.execute("query-blockstats", query_nodes=True)
+                 if "driver-specific" in each)  # fmt: skip
+    unmapped = 512 << 10 if discard == "unmap" else 0
+    assert counts["discard-bytes-ok"] == unmapped
+    assert (before - image.stat().st_blocks) * 512 == unmapped
+    assert (image.read_bytes()[: 512 << 10] == bytes(512 << 10)) == bool(unmapped)
