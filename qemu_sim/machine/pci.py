@@ -27,6 +27,8 @@ Info = dict[str, Any]
 
 _QUERY = "query-pci"
 _ROM = 6
+# Not recorded, as it needs a server, and the same on PCI.
+_LIKE = {"vhost-user-blk-pci": "virtio-blk-pci"}
 # Bridges whose firmware keeps addresses for what comes later, even where hotplug=off.
 _PORTS = frozenset({"pcie-root-port", "ioh3420", "xio3130-downstream"})
 _BRIDGES = frozenset({"pci-bridge", "pcie-pci-bridge"})  # those with a hotplug controller
@@ -38,16 +40,35 @@ def query(machine: Machine) -> list[Info]:
     recorded = machine.profile.idle_answers.get(family, {}).get(_QUERY)
     if recorded is None:
         raise QMPError(f"not simulated by qemu-sim: {_QUERY} of {machine.machine_type}")
-    root = machine.board.buses.pci_root
     found: list[Info] = as_put_in(recorded["return"])
-    if root is not None:
-        listing = _Listing(machine)
-        functions = [*map(_function, found[0]["devices"]), *listing.of(root)]
-        functions.sort(key=lambda each: each.place)
-        if machine.execution.found is not None:
-            assign(functions, is_q35=family == "q35")
-        found[0]["devices"] = [_listed(each) for each in functions]
+    if found:
+        found[0]["devices"] = [_listed(each) for each in _functions(machine, found[0]["devices"])]
     return found
+
+
+def by_place(machine: Machine) -> dict[tuple[Device | None, int], Info]:
+    """Return the PciDeviceInfo of what is plugged, and of the chipset (None), by place."""
+    family = idle.family(machine.machine_type) or ""
+    recorded = machine.profile.idle_answers.get(family, {}).get(_QUERY, {"return": []})["return"]
+    if not recorded:
+        return {}
+    waiting = _functions(machine, as_put_in(recorded[0]["devices"]))
+    found = {}
+    while waiting:
+        function = waiting.pop()
+        found[function.device, function.place] = function.info
+        waiting += function.behind
+    return found
+
+
+def _functions(machine: Machine, chipset: list[Info]) -> list[Function]:
+    """Return what is on the bus of the board, with all that the firmware gave it."""
+    root = machine.board.buses.pci_root
+    plugged = [] if root is None else _Listing(machine).of(root)
+    functions = sorted([*map(_function, chipset), *plugged], key=lambda each: each.place)
+    if machine.execution.found is not None:
+        assign(functions, is_q35=idle.family(machine.machine_type) == "q35")
+    return functions
 
 
 class _Listing:
@@ -64,7 +85,7 @@ class _Listing:
         return sorted(functions, key=lambda each: each.place)
 
     def _of_device(self, bus: Bus, device: Device) -> Function:
-        facts = self._recorded.get(bus.record, {}).get(device.TYPE, {})
+        facts = self._recorded.get(bus.record, {}).get(_LIKE.get(device.TYPE, device.TYPE), {})
         if "pci" not in facts:
             raise QMPError(f"not simulated by qemu-sim: {_QUERY} with '{device.TYPE}'")
         assert device.place is not None, device
@@ -78,7 +99,7 @@ class _Listing:
         info["regions"] = [each for each in info["regions"] if _has(device, each["bar"])]
         made = [each for each in self._buses.behind(device) if each.is_pci]
         behind = [function for each in made for function in self.of(each)]
-        return Function(info, behind, found=device in self._found, keeps=_kept(device))
+        return Function(info, behind, device, found=device in self._found, keeps=_kept(device))
 
 
 def _function(info: Info) -> Function:
@@ -107,8 +128,5 @@ def _listed(function: Function) -> Info:
     if bridge is not None:
         bridge.pop("devices", None)
         if bridge["bus"]["secondary"]:
-            devices = [_listed(each) for each in function.behind]
-            for each in devices:
-                each["bus"] = bridge["bus"]["secondary"]
-            bridge["devices"] = devices
+            bridge["devices"] = [_listed(each) for each in function.behind]
     return function.info

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qemu_sim.devices.device import Device
 
 Info = dict[str, Any]
 
@@ -36,12 +39,15 @@ _ICH9_SMBUS, _SMBUS_ADDRESS = 0x2930, 0x700
 class Function:
     """One PCI function: its PciDeviceInfo, which is changed in place, and what is behind it.
 
+    `device` is None for a part of the chipset.
+
     `found`: it was there when the firmware looked. `keeps`: the kinds of addresses of which
     a bridge keeps some for what is plugged later.
     """
 
     info: Info
     behind: list[Function]
+    device: Device | None = None
     found: bool = True
     keeps: tuple[str, ...] = ()
 
@@ -89,6 +95,8 @@ def _number(functions: Iterable[Function], bus: int, last: int = 0) -> int:
             number = last + 1
             last = _number(_found(each.behind), number, number)
             bridge.update(number=bus, secondary=number, subordinate=last)
+            for behind in each.behind:
+                behind.info["bus"] = number
     return last
 
 

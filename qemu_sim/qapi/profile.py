@@ -145,6 +145,11 @@ class Profile:
         return self._newer_section("plugged")
 
     @cached_property
+    def idle_qtree(self) -> dict[str, list[str]]:
+        """The lines of "info qtree" of an idle machine of each family."""
+        return self._newer_section("idle-qtree")
+
+    @cached_property
     def plugged_trees(self) -> Pool | None:
         """The objects of each such device, by "PLACE TYPE" and what follows in the path."""
         section = self._newer_section("plugged-trees")

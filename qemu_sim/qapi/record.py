@@ -73,6 +73,7 @@ def record(argv: Sequence[str]) -> dict[str, Any]:
     )
     sections["idle-answers"] = {family: _idle_answers(argv, family) for family in FAMILIES}
     sections["idle-hmp"] = {family: _idle_hmp(argv, family) for family in FAMILIES}
+    sections["idle-qtree"] = {family: _idle_qtree(argv, family) for family in FAMILIES}
     sections["idle-trees"] = {
         family: pooled(objects.tree([*argv, *_IDLE, family])) for family in FAMILIES
     }
@@ -119,6 +120,13 @@ def _idle_hmp(argv: Sequence[str], family: str) -> dict[str, str]:
     """What "info" prints of each topic, where two machines with different RAM print the same."""
     first, second = (_info([*argv, *_IDLE, family, "-m", size]) for size in objects.DIFFERENT_SIZES)
     return {topic: text for topic, text in first.items() if second.get(topic) == text}
+
+
+def _idle_qtree(argv: Sequence[str], family: str) -> list[str]:
+    """The lines of "info qtree"; the sizes of RAM in them are those of the machine."""
+    with Emulator([*argv, *_IDLE, family]) as emulator:
+        text = emulator.execute_with("human-monitor-command", {"command-line": "info qtree"})
+    return list(text.splitlines())
 
 
 def _info(argv: Sequence[str]) -> dict[str, str]:

@@ -278,23 +278,11 @@ def history(_session: Session) -> str:
 
 
 @hmp("info qtree")
-def qtree(session: Session, *, brief: bool = False) -> str:
-    """Print the buses and devices that this machine has, with the properties given."""
-    lines = ["bus: main-system-bus", "  type System"]
-    for device in session.machine.board.devices:
-        lines.append(f'  dev: {device.TYPE}, id "{device.id or ""}"')
-        if not brief:
-            given = device.properties.items()
-            lines += [f"    {name} = {_property(value)}" for name, value in given]
-    return "".join(f"{line}\n" for line in lines)
+def info_qtree(session: Session, *, brief: bool = False) -> str:
+    """Print the buses with the devices on them, and what these are like unless `brief`."""
+    from qemu_sim.machine import qtree  # noqa: PLC0415 - few people ask
 
-
-def _property(value: Any) -> str:
-    if isinstance(value, bool):
-        return _plain(value)
-    if isinstance(value, int):
-        return f"{value} ({value:#x})"
-    return f'"{value}"'
+    return "".join(f"{line}\n" for line in qtree.lines(session.machine, brief=brief))
 
 
 def _plain(value: Any) -> str:
