@@ -2,8 +2,8 @@
 
 QEMU: block.c (BlockDriverState), qapi/block-core.json (BlockdevOptions, BlockDeviceInfo)
 
-A node's file is opened and its size is the true one. Nothing locks it: another process
-may have it open as well.
+A node's file is opened and its size is the true one. It is locked against what other
+processes must not do meanwhile.
 """
 
 from __future__ import annotations
