@@ -96,7 +96,7 @@ class Channel(Stream):
         """
         if fds and (not self._carries_fds or not data or len(fds) > MAX_FDS):
             raise WireError(f"cannot send {len(fds)} descriptors with {len(data)} bytes")
-        if self.closed or self._error is not None:
+        if self.closed or self._error is not None or not data:
             return
         view = memoryview(data)
         if not self._out:

@@ -59,6 +59,17 @@ async def test_what_the_kernel_does_not_take_is_queued_with_its_descriptors(ends
     assert here.channel.queued_bytes == 0
 
 
+async def test_nothing_to_send_holds_up_nothing(ends):
+    here, there = ends
+    there.channel.pause_reading()
+    here.channel.send(bytes(1 << 20))
+    here.channel.send(b"")
+    here.channel.send(b"x")
+    there.channel.start_reading()
+    await there.until(lambda: len(there.data) == (1 << 20) + 1)
+    await here.channel.drain()
+
+
 async def test_a_full_message_of_descriptors_passes_and_one_more_is_refused(ends):
     here, there = ends
     with Fd(os.open(os.devnull, os.O_RDONLY)) as fd:
