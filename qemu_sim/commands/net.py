@@ -43,7 +43,9 @@ def _named(options: dict[str, Any]) -> str | None:
 
 @command("netdev_del")
 def netdev_del(machine: Machine, *, id: str) -> None:
-    """Remove a netdev."""
+    """Remove a netdev; that of a NIC not in mid-migration, as its descriptors may be under way."""
+    if machine.board.netdevs.is_claimed(id) and machine.migration.forbids_plugging:
+        raise QMPError(f"removing netdev '{id}' while migrating is not simulated by qemu-sim")
     nics.unwire(machine.board, id)
     machine.board.netdevs.delete(id)
 

@@ -227,6 +227,19 @@ def test_a_second_migration_and_a_second_peer(pair):
 
 
 @in_each(SPEAKERS)
+def test_a_netdev_whose_descriptors_are_under_way_stays(pair):
+    pair.source.hold("device-sent")
+    pair.meet()
+    pair.source.wait_held("device-sent")
+    for machine in pair.ends:
+        with pytest.raises(QMPError, match="removing netdev 'net0' while migrating is not simul"):
+            machine.execute("netdev_del", id="net0")
+    pair.release()
+    assert ends(pair) == ("completed", "completed")
+    pair.check_owner("destination")
+
+
+@in_each(SPEAKERS)
 def test_paths_that_lead_nowhere(pair):
     pair.set_up()
     stale = pair.path("stale")
