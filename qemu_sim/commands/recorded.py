@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from qemu_sim.machine.machine import Machine
 
 _MICE = "query-mice"
-_OF_PARTS = (_MICE, "query-pci", "x-query-numa")  # what was recorded is not all, or not true of all
+_GENERATION = "query-vm-generation-id"
+_USB = "x-query-usb"
+_OF_PARTS = (
+    _MICE,
+    "query-pci",
+    _GENERATION,
+    _USB,
+    "x-query-numa",
+)  # what was recorded is not all, or not true of all
 # Recorded with TCG, and what another accelerator has no answer to; QEMU: accel/tcg/monitor.c
 _OF_TCG = {"x-query-jit": "JIT information", "x-query-opcount": "Opcode count information"}
 
@@ -44,6 +52,29 @@ for _name in ("query-cpu-definitions", "query-target", "query-tpm-models", "quer
 for _name in idle.IDLE_QUERIES:
     if _name not in _OF_PARTS:
         command(_name, raw=True, recorded=True)(partial(_idle, _name))
+
+
+@command(_GENERATION)
+def query_vm_generation_id(machine: Machine) -> dict[str, str]:
+    """Return what the device of that name was given; by itself it would have a random one."""
+    for device in machine.board.devices:
+        if device.TYPE == "vmgenid":
+            guid: str = device.properties.get("guid", "auto")
+            if guid == "auto":
+                raise errors.QMPError(f"not simulated by qemu-sim: {_GENERATION} with guid=auto")
+            return {"guid": guid}
+    found: dict[str, str] = _idle(_GENERATION, machine, {})
+    return found
+
+
+@command(_USB)
+def x_query_usb(machine: Machine) -> dict[str, str]:
+    """Return that no device is on a USB bus, or that there is none."""
+    buses = [bus for bus in machine.board.buses if bus.kind == "usb-bus"]
+    if any(bus.devices for bus in buses):
+        raise errors.QMPError(f"not simulated by qemu-sim: {_USB} with USB devices")
+    found: dict[str, str] = {"human-readable-text": ""} if buses else _idle(_USB, machine, {})
+    return found
 
 
 @command(_MICE)
