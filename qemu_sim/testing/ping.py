@@ -6,6 +6,7 @@ object. After SIGTERM it sends no more, and reports what became of those it had 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -18,6 +19,8 @@ import time
 
 _LINGER = 2.0  # seconds
 _LARGEST = 0x20000  # bytes, more than any packet
+_SO_RCVBUFFORCE = 33  # Linux: socket(7)
+_ROOM = 8 << 20  # bytes: some ten thousand answers
 
 
 def command(address: str, count: int, interval: float, size: int = 56) -> list[str]:
@@ -36,6 +39,10 @@ class Ping:
         family = socket.AF_INET if self._v4 else socket.AF_INET6
         protocol = socket.IPPROTO_ICMP if self._v4 else socket.IPPROTO_ICMPV6
         self._sock = socket.socket(family, socket.SOCK_RAW, protocol)
+        # Each socket gets all answers to anybody: those that come while nobody looks need room,
+        # or what the kernel drops here would count as lost.
+        with contextlib.suppress(PermissionError):
+            self._sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         self._payload = bytes(i % 256 for i in range(size))
         self._ident = os.urandom(2)  # late answers to an earlier ping are not this one's
         self._sent_at: list[float] = []
