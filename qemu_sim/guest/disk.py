@@ -8,6 +8,7 @@ and `load`: a request is answered once, to whoever runs the guest then.
 from __future__ import annotations
 
 import asyncio
+import operator
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -134,8 +135,9 @@ class GuestDisk:
             disk = cls(device, memory, link, VirtioBlk.load(memory, state["driver"]))
             disk._depth, disk._write = state["load"]
             disk._work = {slot: (kind, block, seq) for slot, kind, block, seq in state["work"]}
-            disk._next_block, disk._sequence, disk._last_ns = state["next"]
-            disk.requests, disk.errors, disk.largest_gap_ns = state["counters"]
+            next_, counters = (map(operator.index, state[key]) for key in ("next", "counters"))
+            disk._next_block, disk._sequence, disk._last_ns = next_
+            disk.requests, disk.errors, disk.largest_gap_ns = counters
             if state["ledger"] is not None:
                 disk._ledger = BlockLedger(device, memory, *state["ledger"])
                 memory.claim(disk._ledger.address, disk._ledger.size)

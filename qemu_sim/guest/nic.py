@@ -8,6 +8,7 @@ in both directions.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.guest.arp import self_announcement
@@ -68,9 +69,8 @@ class NIC:
 
     def load(self, state: dict[str, Any], mac: bytes) -> None:
         """Go on from what `save` returned in another process, at the MAC it had there."""
-        self.frames_in = state["frames-in"]
-        self.frames_out = state["frames-out"]
-        self.errors = state["errors"]
+        counters = (state["frames-in"], state["frames-out"], state["errors"])
+        self.frames_in, self.frames_out, self.errors = map(operator.index, counters)
         self.link_up = state["link-up"]
         self._network.mac = mac
         self._network.load(state["network"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qemu_sim.machine.board import Board
     from qemu_sim.machine.events import Events
 
-_CPUS_LEAVE = (8, 0, 0)  # 7.2 would want a guest that has told its ACPI how
+_CPUS_LEAVE = (8, 0, 0)  # from 7.2 only when a guest has told its ACPI how
 
 
 class Unplugging:
@@ -41,7 +41,8 @@ class Unplugging:
         if device in self._asked and bus.is_pci:
             raise QMPError(f"Device {name} is already in the process of unplug")
         self._board.buses.check_unplug(device)
-        if device.cpu_number is not None and self._board.version < _CPUS_LEAVE:
+        is_cpu = device.cpu_number is not None
+        if is_cpu and not guest_runs and self._board.version < _CPUS_LEAVE:
             raise QMPError(
                 f"acpi: device unplug request for not supported device type: {device.TYPE}"
             )

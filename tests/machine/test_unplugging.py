@@ -49,8 +49,11 @@ def test_what_no_guest_is_asked_for_leaves_at_once(make_machine):
     machine.wait_event("DEVICE_DELETED", device="kbd")
 
 
-def test_an_older_one_keeps_its_cpus(make_machine):
-    machine = make_machine("-M", "pc", "-sim", "profile=7.2", *CPUS)
+def test_an_older_one_keeps_its_cpus_until_a_guest_runs(make_machine):
+    machine = make_machine("-M", "pc", "-S", "-sim", "profile=7.2", *CPUS)
     machine.execute("device_add", driver="qemu64-x86_64-cpu", id="cpu", **PLACE)
     with pytest.raises(QMPError, match="acpi: device unplug request for not supported device"):
         machine.execute("device_del", id="cpu")
+    machine.execute("cont")
+    machine.execute("device_del", id="cpu")
+    machine.wait_event("DEVICE_DELETED", device="cpu")
