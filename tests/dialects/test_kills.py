@@ -15,11 +15,19 @@ from scenarios import SCENARIOS, Scenario
 from speakers import ALL, SPEAKERS
 
 ONE_WAY = Scenario("without a return path", return_path=False)
-CASES = {dialect: (dialect, SCENARIOS[0]) for dialect in SPEAKERS if dialect != "devices"}
-CASES["bool, one way"] = "bool", ONE_WAY
-DIALECTS = pytest.mark.parametrize(("dialect", "scenario"), CASES.values(), ids=CASES)
-AT = pytest.mark.parametrize("side", ["source", "destination"])
 POINTS = {"source": "device-sent", "destination": "device-loaded"}
+BOTH_POINTS = [("bool", SCENARIOS[0], side) for side in POINTS]
+BOTH_POINTS += [("bool", ONE_WAY, side) for side in POINTS]
+OTHERS = sorted(set(SPEAKERS) - {"devices", "bool"})
+
+
+def cases(side):
+    """Both points in one dialect, with and without a return path; this side's in the others."""
+    return pytest.mark.parametrize(
+        ("dialect", "scenario", "side"),
+        [*BOTH_POINTS, *((dialect, SCENARIOS[0], side) for dialect in OTHERS)],
+        ids=lambda each: each if isinstance(each, str) else each.title,
+    )
 
 
 @pytest.fixture
@@ -40,8 +48,7 @@ def is_served():
         check_traffic(number, is_answered=True)
 
 
-@DIALECTS
-@AT
+@cases("destination")
 def test_the_source_is_killed(pair, side):
     hold(pair, side)
     pair.source.kill()
@@ -56,8 +63,7 @@ def test_the_source_is_killed(pair, side):
     assert not any(name.startswith("tap") for _, name in socket.if_nameindex())
 
 
-@DIALECTS
-@AT
+@cases("source")
 def test_the_destination_is_killed(pair, side):
     hold(pair, side)
     pair.destination.kill()
