@@ -53,6 +53,7 @@ class Rfb:
         self._challenge = challenge
         self._check = check
         self._bits = 32
+        self._draws = True
         self._arrived = bytearray()
         self._output = bytearray()
         self._talk = self._begin()
