@@ -259,10 +259,14 @@ def test_what_was_set_up_and_never_came_fails_the_test(run):
         passed=10,
         errors=6,
     )
-    said = result.stdout.str()
-    assert said.count("source: no migration was held at 'postcopy-active'") == 2
-    assert said.count("source: fault 'lose-fd' never struck") == 2
-    assert said.count("vm0: fault 'refuse' at 'stopped' never struck") == 2
+    for words in (
+        "source: no migration was held at 'postcopy-active'",
+        "source: fault 'lose-fd' never struck",
+        "vm0: fault 'refuse' at 'stopped' never struck",
+    ):
+        # Some summaries, of a CI for instance, say it again.
+        said = [line for line in result.outlines if line.startswith(words)]
+        assert len(said) == 2, words
 
 
 def test_what_stays_is_not_always_a_leak(run, pytester):
