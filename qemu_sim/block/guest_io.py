@@ -122,7 +122,7 @@ class GuestIO:
             if not is_zero:
                 alike = min(alike, _PIECE)
                 self.write(offset, bytes(alike))
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # others want to be answered meanwhile
             offset += alike
 
     async def sync(self) -> None:

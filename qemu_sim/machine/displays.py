@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qemu_sim.backends.secret import find_secret
-from qemu_sim.errors import DeviceNotFound, QMPError
+from qemu_sim.errors import QMPError
 from qemu_sim.vnc.display import VncDisplay
 
 if TYPE_CHECKING:
@@ -84,8 +84,3 @@ class Displays(Mapping[str, VncDisplay]):
         """Content of a secret. Raises QMPError in QEMU's words."""
         secret = find_secret(self._machine.board.objects, id)
         return secret.content.decode("utf-8", "surrogateescape")
-
-    def check_head(self, device: str | None) -> None:
-        """Raise QMPError in QEMU's words if there is no such display device."""
-        if device is not None and not self._machine.board.has_device(device):
-            raise DeviceNotFound(f"Device '{device}' not found")

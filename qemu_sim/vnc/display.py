@@ -40,8 +40,8 @@ class Place(Protocol):
     def secret(self, id: str) -> str:
         """Content of a secret. Raises QMPError in QEMU's words."""
 
-    def check_head(self, device: str | None) -> None:
-        """Raise QMPError in QEMU's words if there is no such display device."""
+    def check_screen(self, device: str | None, head: int) -> None:
+        """Raise QMPError in QEMU's words if no device has that screen."""
 
 
 class VncDisplay:
@@ -68,7 +68,8 @@ class VncDisplay:
         _check(options)
         self._policy = _policy(options.get("share", _EXCLUSIVE))
         self._most_connecting = options.get("connections", _MOST_CLIENTS)
-        place.check_head(options.get("display"))
+        if "display" in options:
+            place.check_screen(options["display"], options.get("head", 0))
 
     @property
     def servers(self) -> list[dict[str, Any]]:

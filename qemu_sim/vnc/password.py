@@ -17,7 +17,8 @@ def check_available() -> None:
     try:
         from Crypto.Cipher import DES  # noqa: F401, PLC0415 - an extra
     except ImportError:
-        raise QMPError("Cipher backend does not support DES algorithm") from None
+        hint = "pip install 'qemu-sim[vnc]' brings it."
+        raise QMPError("Cipher backend does not support DES algorithm", hint) from None
 
 
 def is_answer(password: str, challenge: bytes, response: bytes) -> bool:

@@ -126,7 +126,7 @@ def test_they_wait_in_each_dialect(make, netns, dialect):
     give_up_privileges()
     quota = Quota()
     pair.source.release()
-    time.sleep(0.1)
+    time.sleep(0.1)  # in which it would have got on: no event tells that it does not
     assert pair.source.query_migrate().status == "device"
     quota.free()
     assert [pair.ended(each)["status"] for each in pair.ends] == ["completed", "completed"]

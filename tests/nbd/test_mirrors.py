@@ -13,7 +13,7 @@ import pytest
 
 from qemu_sim.qapi.emulator import Emulator
 from qemu_sim.testing.client import QMPError
-from qemu_sim.testing.listening import is_listening
+from qemu_sim.testing.listening import wait_for_listener
 from qemu_sim.wire.nbd import Flags
 from qemu_sim.wire.nbd_options import Offer
 from qemu_sim.wire.nbd_server import ServerSession
@@ -58,11 +58,7 @@ def qemu_nbd(tmp_path):
         command = [program, "-t", "-k", path, "-x", "disk", "-f", "raw", *options, image]
         process = subprocess.Popen(command)
         started.append(process)
-        deadline = time.monotonic() + TIMEOUT
-        while not is_listening(str(path)):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_listener(str(path), TIMEOUT)
         return path, process
 
     yield start

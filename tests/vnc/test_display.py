@@ -1,10 +1,11 @@
 """What a display tells a client of QMP. The answers are those of QEMU 7.2.22 and 11.1.3."""
 
+import re
 import socket
 
 import pytest
 
-from qemu_sim.testing import QMPError
+from qemu_sim.testing import QMPError, StartFailed
 
 CLIENT = {"family": "unix", "service": "", "host": "", "websocket": False}
 
@@ -129,3 +130,23 @@ def test_a_display_that_is_not_there(make_display):
         machine.execute("set_password", protocol="vnc", password="x", display="nope")
     with pytest.raises(QMPError, match=r"^Could not set password expire time$"):
         machine.execute("expire_password", protocol="vnc", time="now", display="nope")
+
+
+@pytest.mark.parametrize(
+    ("screen", "words"),
+    [
+        ("display=nope", "Device 'nope' not found"),
+        ("display=n", "Device n (head 0) is not bound to a QemuConsole"),
+        ("display=v,head=1", "Device v (head 1) is not bound to a QemuConsole"),
+    ],
+)
+def test_a_screen_that_no_device_has(make_machine, tmp_path, screen, words):
+    devices = ("-device", "VGA,id=v", "-device", "virtio-net-pci,id=n")
+    with pytest.raises(StartFailed, match=re.escape(words)):
+        make_machine("-M", "q35", *devices, "-vnc", f"unix:{tmp_path}/vnc,{screen}")
+
+
+def test_the_screen_of_a_device(make_machine, tmp_path):
+    screen = f"unix:{tmp_path}/vnc,display=v,head=0"
+    machine = make_machine("-M", "q35", "-device", "VGA,id=v", "-vnc", screen)
+    assert machine.execute("query-vnc")["enabled"]
